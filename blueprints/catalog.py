@@ -1,0 +1,157 @@
+"""The catalog: what can be built, what each layer gets, what it costs and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.metadata import entry_points
+
+from blueprints.errors import Problem, UsageProblem
+from blueprints.layers import Layer
+
+ENTRY_POINT_GROUP = "modelyard.blueprints"
+
+
+class Need(StrEnum):
+    """Something a blueprint needs from the machine it is applied from; ``stacks`` knows how to check each."""
+
+    PYTHON = "python"
+    ENGINE = "engine"
+    MEMORY = "memory"
+    DISK = "disk"
+    KUBECONFIG = "kubeconfig"
+    AWS_CREDENTIALS = "aws-credentials"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Monthly cost in USD, as a range; ``note`` says what it depends on."""
+
+    low: float
+    high: float
+    note: str = ""
+
+    def __str__(self) -> str:
+        if self.note and self.high == 0:
+            return self.note
+        return "0" if self.high == 0 else f"{self.low:,.0f} – {self.high:,.0f} USD"
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """One way to build an environment.
+
+    Attributes:
+        name: What ``--blueprint`` takes.
+        title: One line for the guide.
+        layers: What each layer gets, in words.
+        needs: What the machine must have, with the least amount where it is one (MB).
+        cost: Per month.
+        minutes: Typical time of the first ``up``, minutes.
+        built: Whether this release can build it; the catalog lists it either way and says so.
+        target: Package under ``stacks.components`` that builds it.
+    """
+
+    name: str
+    title: str
+    layers: Mapping[Layer, str]
+    needs: Mapping[Need, int]
+    cost: Cost
+    minutes: float
+    built: bool
+    target: str
+    keywords: tuple[str, ...] = field(default=())
+
+    def require_built(self) -> None:
+        """Raise a clear :class:`Problem` when this release cannot build the blueprint yet."""
+        if not self.built:
+            raise Problem(
+                f"the {self.name} blueprint is in the catalog, and this release cannot build it yet",
+                where="blueprint",
+                expected="local",
+                todo="modelyard init --blueprint local",
+            )
+
+
+LOCAL = Blueprint(
+    name="local",
+    title="Everything on this machine: real parts, no containers, no account",
+    layers={
+        Layer.DATABASE: "PostgreSQL 18",
+        Layer.STORAGE: "S3 (SeaweedFS)",
+        Layer.TRACKING: "MLflow 3 with accounts",
+        Layer.SERVING: "gateway, logs every prediction",
+        Layer.MONITORING: "monitor: drift, performance",
+        Layer.ORCHESTRATION: "off (a later release: Dagster)",
+        Layer.NETWORK: "loopback, free ports kept",
+        Layer.ACCESS: "generated, encrypted",
+    },
+    needs={Need.PYTHON: 0, Need.ENGINE: 0, Need.MEMORY: 1500, Need.DISK: 2000},
+    cost=Cost(0, 0),
+    minutes=0.5,
+    built=True,
+    target="local",
+)
+
+KUBERNETES = Blueprint(
+    name="kubernetes",
+    title="Your cluster, any vendor",
+    layers={
+        Layer.DATABASE: "CloudNativePG, or yours",
+        Layer.STORAGE: "S3, or SeaweedFS",
+        Layer.TRACKING: "MLflow Deployment, migration Job",
+        Layer.SERVING: "gateway Deployment, autoscaled",
+        Layer.MONITORING: "monitor, ServiceMonitor, rules",
+        Layer.ORCHESTRATION: "Dagster, K8sRunLauncher",
+        Layer.NETWORK: "namespace, policies, TLS edge",
+        Layer.ACCESS: "roles and bindings, secrets",
+    },
+    needs={Need.PYTHON: 0, Need.ENGINE: 0, Need.KUBECONFIG: 0},
+    cost=Cost(0, 0, "your nodes"),
+    minutes=3,
+    built=False,
+    target="kubernetes",
+)
+
+AWS = Blueprint(
+    name="aws",
+    title="One account, managed parts",
+    layers={
+        Layer.DATABASE: "RDS PostgreSQL, Multi-AZ",
+        Layer.STORAGE: "S3 + KMS",
+        Layer.TRACKING: "MLflow on Fargate, behind an ALB",
+        Layer.SERVING: "gateway on Fargate, weighted",
+        Layer.MONITORING: "monitor, CloudWatch, SNS",
+        Layer.ORCHESTRATION: "Dagster, EcsRunLauncher",
+        Layer.NETWORK: "VPC, private subnets, ALB",
+        Layer.ACCESS: "IAM least privilege, OIDC",
+    },
+    needs={Need.PYTHON: 0, Need.ENGINE: 0, Need.AWS_CREDENTIALS: 0},
+    cost=Cost(410, 520, "two zones, small sizes"),
+    minutes=14,
+    built=False,
+    target="aws",
+)
+
+
+def catalog() -> dict[str, Blueprint]:
+    """Every blueprint by name: ours first, then those of other packages (entry point group
+    ``modelyard.blueprints``)."""
+    found = {blueprint.name: blueprint for blueprint in (LOCAL, KUBERNETES, AWS)}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name not in found:
+            found[point.name] = point.load()
+    return found
+
+
+def find(name: str) -> Blueprint:
+    """The blueprint called ``name``.
+
+    Raises:
+        UsageProblem: There is none; lists those that there are.
+    """
+    known = catalog()
+    if name not in known:
+        raise UsageProblem(f"no blueprint is called {name!r}", where="blueprint", expected=" or ".join(known))
+    return known[name]

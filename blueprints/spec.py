@@ -1,0 +1,131 @@
+"""EnvironmentSpec: the one description of an environment.
+
+It is stored as structured Pulumi config under ``modelyard:spec``. Every key has a safe default, a sentence
+that says what it means (the guide shows it), and is validated here, once, for the guide, the command line
+and ``pulumi up`` alike.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,38}[a-z0-9]|[a-z]", value):
+        raise ValueError("use 1 to 40 lower-case letters, digits and hyphens, starting with a letter")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Port = Annotated[int, Field(ge=1024, le=65535)]
+ChosenPort = Annotated[
+    Port | None,
+    Field(description="TCP port on the loopback interface; empty: a free one, chosen once and kept."),
+]
+
+
+class Section(BaseModel):
+    """Base of every part of the spec: unknown keys are refused, values never change in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DatabaseSpec(Section):
+    """The relational database behind tracking, auth and orchestration."""
+
+    kind: Literal["postgres", "sqlite"] = "postgres"
+    """postgres: a real PostgreSQL cluster. sqlite: files, one writer at a time, for a laptop trial."""
+    port: ChosenPort = None
+    max_connections: Annotated[int, Field(ge=20, le=1000)] = 100
+    """Connections PostgreSQL accepts; pools of the services are sized to fit."""
+
+
+class StorageSpec(Section):
+    """Object storage for artifacts, data and backups."""
+
+    kind: Literal["s3", "folder"] = "s3"
+    """s3: a real S3 API (SeaweedFS). folder: plain files, no versions, for a laptop trial."""
+    port: ChosenPort = None
+    versioning: bool = True
+    """Keep every version of every object (s3 only)."""
+
+
+class TrackingSpec(Section):
+    """The MLflow tracking server and model registry."""
+
+    port: ChosenPort = None
+    workers: Annotated[int, Field(ge=1, le=16)] = 1
+    """Server processes; each takes about 155 MB of memory."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, besides loopback, that clients may use in the Host header."""
+
+
+class ServingSpec(Section):
+    """The gateway that answers predictions and logs every one of them."""
+
+    enabled: bool = True
+    """Bring the gateway up."""
+    port: ChosenPort = None
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    """Gateway processes that share the port; each holds the served models in memory."""
+    trust_pickle: bool = True
+    """Load models whose files can run code (pickle, cloudpickle). Turn it off when others may register."""
+
+
+class MonitoringSpec(Section):
+    """The monitor that compares live data with the training reference."""
+
+    enabled: bool = True
+    """Bring the monitor up."""
+    port: ChosenPort = None
+    interval_seconds: Annotated[float, Field(ge=0.5, le=86400)] = 5.0
+    """Seconds between two looks at the prediction log."""
+    window_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
+    """Predictions in one comparison window."""
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Share of windows without any change in which a drift alert may still appear, over all features."""
+
+
+class OrchestrationSpec(Section):
+    """Pipelines. A later release brings Dagster; until then the layer is off."""
+
+    enabled: Literal[False] = False
+    """Bring the orchestrator up."""
+
+
+class EnvironmentSpec(Section):
+    """One environment, whole. ``EnvironmentSpec()`` is the safe local default."""
+
+    blueprint: str = "local"
+    """Which blueprint builds it: see `modelyard init --help`."""
+    protected: bool = False
+    """Changes ask for the environment's name to be typed."""
+    database: DatabaseSpec = DatabaseSpec()
+    storage: StorageSpec = StorageSpec()
+    tracking: TrackingSpec = TrackingSpec()
+    serving: ServingSpec = ServingSpec()
+    monitoring: MonitoringSpec = MonitoringSpec()
+    orchestration: OrchestrationSpec = OrchestrationSpec()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> EnvironmentSpec:
+        taken: dict[int, str] = {}
+        for layer in ("database", "storage", "tracking", "serving", "monitoring"):
+            port: int | None = getattr(self, layer).port
+            if port is not None and port in taken:
+                raise ValueError(f"{layer}.port is {port}, and so is {taken[port]}.port: give each its own")
+            if port is not None:
+                taken[port] = layer
+        return self
+
+    @model_validator(mode="after")
+    def _monitoring_reads_the_log(self) -> EnvironmentSpec:
+        if self.monitoring.enabled and not self.serving.enabled:
+            raise ValueError(
+                "monitoring.enabled needs serving.enabled: it reads the gateway's prediction log. "
+                "Set monitoring.enabled=false as well"
+            )
+        return self

@@ -1,0 +1,33 @@
+"""Delta tables on the storage of an environment, whatever that storage is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from blueprints.environment import Environment, StorageRef
+
+
+def options(storage: StorageRef) -> dict[str, str]:
+    """Storage options of the ``deltalake`` package."""
+    if storage.kind == "folder":
+        return {}
+    return {
+        "AWS_ENDPOINT_URL": storage.endpoint_url,
+        "AWS_REGION": storage.region,
+        "AWS_ACCESS_KEY_ID": storage.access_key,
+        "AWS_SECRET_ACCESS_KEY": storage.secret_key.get_secret_value(),
+        "AWS_ALLOW_HTTP": "true" if storage.endpoint_url.startswith("http://") else "false",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+        # Two writers that commit at once: the store refuses the second (If-None-Match), which then rebases.
+        "aws_conditional_put": "etag",
+    }
+
+
+def location(environment: Environment, *parts: str) -> str:
+    """URI of a table below the data bucket: ``location(environment, "predictions", "delay")``."""
+    root = environment.storage.buckets["data"].rstrip("/")
+    uri = "/".join([root, *parts])
+    if uri.startswith("file://"):
+        Path(unquote(urlsplit(uri).path)).mkdir(parents=True, exist_ok=True)
+    return uri

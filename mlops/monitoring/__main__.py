@@ -1,0 +1,196 @@
+"""``python -m mlops.monitoring``: the monitor process and its HTTP interface."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from blueprints.errors import Problem
+from mlops.governance.audit import AuditLog
+from mlops.monitoring.alerts import Alert, AlertStore
+from mlops.monitoring.monitor import Monitor
+from mlops.serving.__main__ import listen
+from mlops.serving.settings import read
+
+log = logging.getLogger(__name__)
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Api:
+    """The monitor over HTTP; everything but /health wants the bearer token."""
+
+    def __init__(self, monitor: Monitor, store: AlertStore, token: str, audit: AuditLog | None) -> None:
+        self._monitor, self._store, self._token, self._audit = monitor, store, token, audit
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/health", self.health),
+                Route("/alerts", self._guarded(self.alerts)),
+                Route("/alerts/{number:int}", self._guarded(self.alert)),
+                Route("/alerts/{number:int}/acknowledge", self._guarded(self.acknowledge), methods=["POST"]),
+                Route("/windows/{model}", self._guarded(self.windows)),
+                Route("/metrics", self._guarded(self.metrics)),
+            ]
+        )
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+                return JSONResponse({"error": "send the monitoring token: Authorization: Bearer …"}, 401)
+            try:
+                return await handler(request)
+            except Problem as problem:
+                return JSONResponse({"error": problem.what}, 503)
+            except Exception:
+                log.exception("request failed")
+                return JSONResponse({"error": "the monitor failed: modelyard logs monitor"}, 500)
+
+        return guarded
+
+    async def health(self, request: Request) -> Response:
+        """Alive; ``faults`` says what it cannot watch, and why."""
+        looked = self._monitor.looked
+        return JSONResponse(
+            {
+                "healthy": not self._monitor.faults,
+                "faults": dict(self._monitor.faults),
+                "looked": looked.isoformat() if looked else None,
+            }
+        )
+
+    async def alerts(self, request: Request) -> Response:
+        """Alerts; ``?state=`` firing, acknowledged or resolved."""
+        found = await run_in_threadpool(self._store.alerts, request.query_params.get("state"))
+        return JSONResponse({"alerts": [_plain(alert) for alert in found]})
+
+    async def alert(self, request: Request) -> Response:
+        """One alert."""
+        return _answer(await run_in_threadpool(self._store.alert, request.path_params["number"]))
+
+    async def acknowledge(self, request: Request) -> Response:
+        """Mark as seen: {who, why}; recorded in the audit log before it is done."""
+        number, body = request.path_params["number"], await _body(request)
+        if body is None:
+            return JSONResponse({"error": "expected a JSON object with who and why"}, 400)
+        before = await run_in_threadpool(self._store.alert, number)
+        if before is None:
+            return _answer(None)
+        who, why = str(body.get("who", "")), str(body.get("why", ""))
+        if self._audit is not None and before.state == "firing":
+            act = {"state": "acknowledged", "by": who}
+            await run_in_threadpool(
+                lambda: (
+                    self._audit
+                    and self._audit.append(
+                        "alert.acknowledge",
+                        f"alert {number} {before.model} {before.feature}",
+                        before={"state": before.state},
+                        after=act,
+                        why=why,
+                        source="service",
+                    )
+                )
+            )
+        return _answer(await run_in_threadpool(self._store.acknowledge, number, who, why))
+
+    async def windows(self, request: Request) -> Response:
+        """The newest windows of a model."""
+        rows = await run_in_threadpool(self._store.windows, request.path_params["model"])
+        return JSONResponse({"windows": [{k: _text(v) for k, v in row.items()} for row in rows]})
+
+    async def metrics(self, request: Request) -> Response:
+        """OpenMetrics text."""
+        found = await run_in_threadpool(self._store.alerts, "firing")
+        lines = ["# TYPE modelyard_alert gauge"]
+        lines += [
+            f'modelyard_alert{{model="{a.model}",feature="{a.feature}",kind="{a.kind}",'
+            f'severity="{a.severity}"}} 1'
+            for a in found
+        ]
+        return PlainTextResponse("\n".join([*lines, "# EOF", ""]), media_type="application/openmetrics-text")
+
+
+async def _body(request: Request) -> dict[str, Any] | None:
+    try:
+        body = await request.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _answer(alert: Alert | None) -> JSONResponse:
+    if alert is None:
+        return JSONResponse({"error": "no such alert"}, 404)
+    return JSONResponse(_plain(alert))
+
+
+def _plain(alert: Alert) -> dict[str, Any]:
+    return {key: _text(value) for key, value in asdict(alert).items()}
+
+
+def _text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _store(url: str) -> AlertStore:
+    """The alert store, waiting for a database that is still starting."""
+    for attempt in range(60):
+        try:
+            return AlertStore(url)
+        except Exception as error:
+            log.warning("the database does not answer yet: %s", str(error).splitlines()[0][:200])
+            time.sleep(min(5, 0.2 * (attempt + 1)))
+    raise Problem("the database does not answer", where="monitoring", todo="modelyard logs database")
+
+
+def main() -> int:
+    """Watch until asked to end."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        settings = read()
+        reference = settings.environment.monitoring
+        if reference is None:
+            raise Problem("no monitoring in the environment", where="MODELYARD_ENVIRONMENT")
+        store = _store(reference.database.url.get_secret_value())
+    except Problem as problem:
+        print(problem, file=sys.stderr)  # noqa: T201
+        return int(problem.code)
+    monitor = Monitor(settings.environment, settings.spec.monitoring, store)
+    audit_file = os.environ.get("MODELYARD_AUDIT_FILE")
+    api = Api(
+        monitor,
+        store,
+        reference.token.get_secret_value(),
+        AuditLog(Path(audit_file)) if audit_file else None,
+    )
+    threading.Thread(target=monitor.run, name="monitor", daemon=True).start()
+    config = uvicorn.Config(api.app(), log_level="warning", access_log=False, lifespan="off")
+    try:
+        uvicorn.Server(config).run(sockets=[listen(settings.port)])
+    finally:
+        monitor.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

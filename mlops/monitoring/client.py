@@ -1,0 +1,105 @@
+"""The monitor as its clients see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from blueprints.environment import MonitoringRef
+from blueprints.errors import ExitCode, Problem
+from mlops.monitoring.alerts import Alert
+from mlops.monitoring.distribution import Distribution
+
+
+@dataclass(frozen=True)
+class Window:
+    """One compared window of a model: when, how many rows, which features drifted."""
+
+    version: str
+    start: datetime | None
+    end: datetime | None
+    rows: int
+    drifted: tuple[str, ...]
+
+
+class MonitorClient:
+    """Calls one monitor; safe to share between threads. Every method raises :class:`Problem` in words."""
+
+    def __init__(self, ref: MonitoringRef, timeout: float = 5.0) -> None:
+        self._url = ref.url
+        self._http = httpx.Client(
+            base_url=ref.url,
+            timeout=timeout,
+            headers={"Authorization": f"Bearer {ref.token.get_secret_value()}"},
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError:
+            raise Problem(
+                "the monitor does not answer",
+                where=self._url,
+                todo="modelyard status; modelyard logs monitor",
+                code=ExitCode.RETRY,
+            ) from None
+        data: dict[str, Any] = response.json()
+        if response.is_success:
+            return data
+        raise Problem(str(data.get("error", f"answer {response.status_code}")), where=f"{self._url}{path}")
+
+    def faults(self) -> dict[str, str]:
+        """What the monitor cannot watch just now, and why."""
+        return dict(self._call("GET", "/health")["faults"])
+
+    def alerts(self, state: str | None = None) -> tuple[Alert, ...]:
+        """Alerts, pages first; all states unless one is named."""
+        data = self._call("GET", "/alerts", params={"state": state} if state else None)
+        return tuple(_alert(row) for row in data["alerts"])
+
+    def alert(self, number: int) -> Alert:
+        """One alert."""
+        return _alert(self._call("GET", f"/alerts/{number}"))
+
+    def acknowledge(self, number: int, who: str, why: str) -> Alert:
+        """Mark an alert as seen; the monitor records it in the audit log."""
+        return _alert(self._call("POST", f"/alerts/{number}/acknowledge", json={"who": who, "why": why}))
+
+    def windows(self, model: str) -> tuple[Window, ...]:
+        """The newest compared windows of a model, oldest first."""
+        import json
+
+        return tuple(
+            Window(
+                row["version"],
+                _time(row["start"]),
+                _time(row["end"]),
+                row["rows"],
+                tuple(json.loads(row["drifted"])),
+            )
+            for row in self._call("GET", f"/windows/{model}")["windows"]
+        )
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _alert(row: dict[str, Any]) -> Alert:
+    values = {key: row[key] for key in Alert.__dataclass_fields__}
+    for key in ("first_seen", "last_seen", "window_start", "window_end"):
+        values[key] = _time(values[key])
+    for key in ("reference", "current"):
+        values[key] = Distribution(tuple(values[key]["labels"]), tuple(values[key]["shares"]))
+    return Alert(**values)

@@ -1,0 +1,126 @@
+"""The provider's resources as a program sees them: typed outputs, one class a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from stacks.local.kinds import PACKAGE, layer_token, token
+
+
+class Home(pulumi.ProviderResource):
+    """The provider, bound to the folder of one environment."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(PACKAGE, "local", {"home": folder})
+
+
+class LayerComponent(pulumi.ComponentResource):
+    """A layer of the environment; its resources are its children."""
+
+    def __init__(self, layer: str, home: Home) -> None:
+        super().__init__(layer_token(layer), layer, None, pulumi.ResourceOptions(providers=[home]))
+
+
+class _Local(pulumi.CustomResource):
+    """Base: registers a kind with the given inputs and asks for the named outputs."""
+
+    kind: str
+    outputs: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        parent: pulumi.Resource,
+        after: list[pulumi.Resource] | None = None,
+    ) -> None:
+        properties = {**inputs, **dict.fromkeys(self.outputs)}
+        options = pulumi.ResourceOptions(parent=parent, depends_on=after or [])
+        super().__init__(token(self.kind), name, properties, options)
+
+
+class Secret(_Local):
+    """A generated secret; ``value`` is encrypted in the state."""
+
+    kind, outputs = "Secret", ("value",)
+    value: pulumi.Output[str]
+
+    def __init__(self, name: str, parent: pulumi.Resource) -> None:
+        super().__init__(name, {"name": name, "length": 32}, parent)
+
+
+class Port(_Local):
+    """Loopback ports; ``numbers`` are known once created."""
+
+    kind, outputs = "Port", ("numbers",)
+    numbers: pulumi.Output[list[int]]
+
+    def __init__(
+        self, name: str, parent: pulumi.Resource, number: int | None = None, count: int | None = None
+    ) -> None:
+        super().__init__(f"{name}-port", {"name": name, "number": number, "count": count}, parent)
+
+    @property
+    def number(self) -> pulumi.Output[int]:
+        """The first of them."""
+        return self.numbers.apply(lambda numbers: int(numbers[0]))
+
+
+class File(_Local):
+    """A configuration file."""
+
+    kind, outputs = "File", ("path", "digest")
+    path: pulumi.Output[str]
+    digest: pulumi.Output[str]
+
+
+class DataFolder(_Local):
+    """A folder of data that destroy keeps."""
+
+    kind, outputs = "DataFolder", ("path",)
+    path: pulumi.Output[str]
+
+    def __init__(self, name: str, parent: pulumi.Resource) -> None:
+        super().__init__(f"{name}-data", {"name": name}, parent)
+
+
+class Supervisor(_Local):
+    """The supervisord of the environment."""
+
+    kind, outputs = "Supervisor", ("running",)
+    running: pulumi.Output[bool]
+
+
+class PostgresCluster(_Local):
+    """The files of a PostgreSQL cluster."""
+
+    kind, outputs = "PostgresCluster", ("path", "server", "user", "digest")
+    path: pulumi.Output[str]
+    server: pulumi.Output[str]
+    user: pulumi.Output[str]
+    digest: pulumi.Output[str]
+
+
+class PostgresDatabase(_Local):
+    """A database and the role that owns it."""
+
+    kind, outputs = "PostgresDatabase", ("url",)
+    url: pulumi.Output[str]
+
+
+class Bucket(_Local):
+    """A bucket."""
+
+    kind, outputs = "Bucket", ("uri",)
+    uri: pulumi.Output[str]
+
+
+class Service(_Local):
+    """A supervised process."""
+
+    kind, outputs = "Service", ("running", "log")
+    running: pulumi.Output[bool]
+    log: pulumi.Output[str]

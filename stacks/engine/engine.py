@@ -1,0 +1,271 @@
+"""Engine: preview, up, refresh and destroy of one environment."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blueprints.environment import Environment
+from blueprints.errors import ExitCode, Problem
+from stacks.engine.events import Event, Outcome, Phase, Plan
+from stacks.engine.results import ResourceState
+from stacks.project import Project, disk_problem
+
+if TYPE_CHECKING:
+    from stacks.engine.watch import Watcher
+    from stacks.engine.workspace import Command, QuickStack
+    from stacks.toolchain import EngineBinary
+
+_PHASES = {
+    "preview": "looking at what is there and what would change",
+    "up": "bringing the environment up",
+    "refresh": "looking at what is really there",
+    "destroy": "taking the environment down",
+}
+
+
+def _silent(_: Event) -> None:
+    return None
+
+
+class Engine:
+    """The Pulumi engine on one environment of a project.
+
+    Args:
+        project: The project.
+        environment: Name of the environment.
+        on_event: Hears every event; called from other threads, returns quickly.
+    """
+
+    def __init__(
+        self, project: Project, environment: str, on_event: Callable[[Event], object] = _silent
+    ) -> None:
+        self.project = project
+        self.environment = environment
+        self._say = on_event
+        self._binary: EngineBinary | None = None
+        self._command: Command | None = None
+        self._cancelled = threading.Event()
+
+    def preview(self) -> Plan:
+        """What ``up`` would do.
+
+        Raises:
+            Problem: The spec is wrong, the engine fails, the passphrase is wrong.
+        """
+        watcher, seconds = self._operate(
+            "preview", lambda stack, on: stack.preview(refresh=True, on_event=on)
+        )
+        return Plan(self.project.name, self.environment, watcher.steps, seconds)
+
+    def up(self) -> Outcome:
+        """Look at the truth, then bring the environment to its spec.
+
+        Raises:
+            Problem: A resource fails, somebody else is at work (exit code 3), it was cancelled (130).
+        """
+        return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on))
+
+    def refresh(self) -> Outcome:
+        """Record what is really there; the steps tell what drifted.
+
+        Raises:
+            Problem: As for :meth:`up`.
+        """
+        return self._change("refresh", lambda stack, on: stack.refresh(on_event=on))
+
+    def destroy(self, delete_data: bool = False) -> Outcome:
+        """Take everything down. Data stays unless ``delete_data``.
+
+        Raises:
+            Problem: As for :meth:`up`.
+        """
+        outcome = self._change("destroy", lambda stack, on: stack.destroy(on_event=on))
+        self._sweep(delete_data)
+        return outcome
+
+    def cancel(self) -> None:
+        """Stop the running operation once what it has begun is done. Safe from any thread."""
+        self._cancelled.set()
+        command = self._command
+        if command is not None:
+            command.interrupt()
+
+    def outputs(self) -> Environment:
+        """The environment that is up, with its secrets.
+
+        Raises:
+            Problem: Nothing is up, or the passphrase is wrong.
+        """
+        from pulumi.automation.errors import CommandError
+
+        from stacks.engine.workspace import checkpoint_file, variables
+
+        checkpoint = checkpoint_file(self.project, self.environment)
+        self.project.stack_file(self.environment)
+        if checkpoint is not None and not checkpoint.is_file():
+            raise self._nothing_is_up()
+        command = self._new_command()
+        arguments = ["stack", "output", "--json", "--show-secrets", "--stack", self.environment]
+        try:
+            done = command.run(
+                arguments, str(self.project.root), variables(self.project, self._found_engine())
+            )
+        except CommandError as error:
+            if "no stack named" in str(error):
+                raise self._nothing_is_up() from None
+            raise self._explained(error, None, interrupted=command.interrupted) from None
+        found = json.loads(done.stdout or "{}").get("environment")
+        if not found:
+            raise self._nothing_is_up()
+        return Environment.model_validate(found)
+
+    def resources(self) -> tuple[ResourceState, ...]:
+        """Every resource as last recorded, secrets masked; empty when nothing is up.
+
+        Raises:
+            Problem: The state is kept elsewhere and cannot be read.
+        """
+        from stacks.engine.state import recorded, resource_states
+        from stacks.engine.workspace import checkpoint_file
+
+        checkpoint = checkpoint_file(self.project, self.environment)
+        return resource_states(self._exported() if checkpoint is None else recorded(checkpoint))
+
+    def _exported(self) -> list[dict[str, Any]]:
+        from pulumi.automation.errors import CommandError
+
+        from stacks.engine.workspace import variables
+
+        command = self._new_command()
+        environment = variables(self.project, self._found_engine())
+        try:
+            done = command.run(
+                ["stack", "export", "--stack", self.environment], str(self.project.root), environment
+            )
+        except CommandError as error:
+            raise self._explained(error, None, interrupted=False) from None
+        return list(json.loads(done.stdout)["deployment"].get("resources") or [])
+
+    def _nothing_is_up(self) -> Problem:
+        return Problem(
+            "nothing is up",
+            where=f"environment {self.environment}",
+            todo="modelyard up",
+            code=ExitCode.FAILED,
+        )
+
+    def _found_engine(self) -> EngineBinary:
+        if self._binary is None:
+            from stacks.toolchain import find_engine
+
+            self._binary = find_engine(self._say)
+        return self._binary
+
+    def _new_command(self) -> Command:
+        from stacks.engine.workspace import Command
+
+        self._command = Command(self._found_engine())
+        if self._cancelled.is_set():
+            self._cancelled.clear()
+            raise self._interrupted()
+        return self._command
+
+    def _interrupted(self) -> Problem:
+        from stacks.engine.faults import explained
+
+        return explained("", None, f"environment {self.environment}", None, interrupted=True)
+
+    def _change(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> Outcome:
+        watcher, seconds = self._operate(operation, act)
+        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics))
+
+    def _operate(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> tuple[Watcher, float]:
+        """Run one operation of the engine and tell of it."""
+        from pulumi.automation.errors import CommandError, ConcurrentUpdateError
+
+        from stacks.engine.history import History
+        from stacks.engine.watch import Watcher
+        from stacks.engine.workspace import open_stack
+
+        self.project.spec(self.environment)
+        self.project.prepare()
+        command = self._new_command()
+        self._recover(operation)
+        history = History(self.project.home / "history.json")
+        watcher = Watcher(operation, self._say, history)
+        started = time.monotonic()
+        self._say(Phase(_phase(operation), _PHASES[operation], history.expected_total(operation)))
+        try:
+            stack = open_stack(self.project, self.environment, command, self._found_engine())
+            try:
+                act(stack, watcher)
+            except ConcurrentUpdateError:
+                # An engine whose modelyard was killed may take its lock a moment after we looked. This
+                # ends it, or says who else is at work; nothing has been done yet.
+                self._recover(operation)
+                act(stack, watcher)
+        except CommandError as error:
+            raise self._explained(error, watcher, interrupted=command.interrupted) from None
+        except OSError as error:
+            raise disk_problem(error, self.project.root) from None
+        finally:
+            self._command = None
+        seconds = time.monotonic() - started
+        history.save(operation, seconds)
+        return watcher, seconds
+
+    def _recover(self, operation: str) -> None:
+        """Clear what a killed operation left. A preview only looks, and never waits for anybody."""
+        from stacks.engine import recovery
+        from stacks.engine.workspace import checkpoint_file
+
+        state, checkpoint = self.project.state_folder, checkpoint_file(self.project, self.environment)
+        if state is None or checkpoint is None:
+            return
+        if operation == "preview" and any(recovery.locks(state, self.project.name, self.environment)):
+            return
+        recovery.clear_locks(state, self.project.name, self.environment, self._say)
+        recovery.mend_checkpoint(checkpoint, self._say)
+
+    def _explained(self, error: Exception, watcher: Watcher | None, *, interrupted: bool) -> Problem:
+        from stacks.engine.faults import explained
+
+        if interrupted:
+            self._cancelled.clear()
+        return explained(
+            str(error),
+            watcher,
+            f"environment {self.environment}",
+            self.project.state_folder,
+            interrupted=interrupted,
+        )
+
+    def _sweep(self, delete_data: bool) -> None:
+        """Whatever the resources themselves did not take away: stray processes, folders, on request data."""
+        from stacks.local import processes
+
+        folder = self.project.folder(self.environment)
+        processes.end(processes.marked(str(folder), whole_environment=True))
+        gone = ["run", "config", "logs", *(["data"] if delete_data else [])]
+        try:
+            for name in gone:
+                _remove(folder / name)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        except OSError as error:
+            raise disk_problem(error, folder) from None
+
+
+def _phase(operation: str) -> str:
+    return "update" if operation == "up" else operation
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)

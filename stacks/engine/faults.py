@@ -1,0 +1,136 @@
+"""What went wrong in the engine, told as a Problem."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from blueprints.errors import ExitCode, Problem
+from stacks.engine.watch import Watcher, plain_text
+
+#: Sentences in which the engine sums up what it has already said.
+_SUMMARIES = re.compile(
+    r"^(update|preview|refresh|destroy|deletion|resource \w+) failed"
+    r"|^one or more|^an unhandled error|occurred during|^stopped because|operation (was )?cancell?ed"
+)
+
+
+def explained(
+    output: str, watcher: Watcher | None, where: str, state: Path | None, *, interrupted: bool = False
+) -> Problem:
+    """The Problem behind a failed CLI call.
+
+    Args:
+        output: Everything the CLI printed.
+        watcher: What the event stream said.
+        where: The environment, for messages that name no resource.
+        state: Folder of the file backend.
+        interrupted: Whether we asked it to stop.
+    """
+    text = plain_text(output)
+    if interrupted:
+        return Problem(
+            "interrupted; what was finished is recorded",
+            where=where,
+            todo="modelyard up continues where this ended",
+            code=ExitCode.INTERRUPTED,
+        )
+    for known in (_passphrase, _lock, _disk, _backend):
+        problem = known(text, where, state)
+        if problem is not None:
+            return problem
+    return _resource(watcher, where) or Problem(_last_error(text), where=where, todo="modelyard doctor")
+
+
+def _passphrase(text: str, where: str, state: Path | None) -> Problem | None:
+    if (
+        "incorrect passphrase" in text
+        or "PULUMI_CONFIG_PASSPHRASE" in text
+        or "passphrase must be set" in text
+    ):
+        return Problem(
+            "the passphrase does not open the secrets of this environment",
+            where=where,
+            expected="the passphrase it was made with",
+            todo="restore .modelyard/passphrase, or set PULUMI_CONFIG_PASSPHRASE or …_FILE to the right one",
+        )
+    return None
+
+
+def _lock(text: str, where: str, state: Path | None) -> Problem | None:
+    if "currently locked by" in text or "Another update is currently in progress" in text:
+        found = re.search(r"created by (\S+) \(pid (\d+)\) at (\S+)", text)
+        holder = f": {found[1]}, pid {found[2]}, since {found[3]}" if found else ""
+        return Problem(
+            f"another operation is at work on this environment{holder}",
+            where="state",
+            todo="wait until it is done, then run the same again",
+            code=ExitCode.RETRY,
+        )
+    return None
+
+
+def _disk(text: str, where: str, state: Path | None) -> Problem | None:
+    if "no space left on device" in text.lower():
+        return Problem("the disk is full", where=where, todo="free some space, then run the same again")
+    found = re.search(r"(/\S+): permission denied", text)
+    if found:
+        return Problem("no permission", where=found[1], todo="give yourself access to it, then run it again")
+    return None
+
+
+def _backend(text: str, where: str, state: Path | None) -> Problem | None:
+    if "failed to load checkpoint" in text or "could not deserialize deployment" in text:
+        return Problem(
+            "the recorded state cannot be read", where=str(state or where), todo="modelyard doctor"
+        )
+    return None
+
+
+def _resource(watcher: Watcher | None, where: str) -> Problem | None:
+    """The first resource that failed, in its own words."""
+    if watcher is None:
+        return None
+    told = [each for each in watcher.errors if not _SUMMARIES.search(_bare(each.message))]
+    if not told:
+        return None
+    names = {step.urn: f"{step.type} {step.name}" for step in (*watcher.steps, *watcher.failed)}
+    first = next((each for each in told if each.urn in names), told[0])
+    lines = [line for line in _bare(first.message).splitlines() if line.strip()]
+    head = lines[0]
+    parts = dict.fromkeys(("expected", "do"), "")
+    rest = []
+    for line in lines[1:]:
+        label, colon, words = line.strip().partition(": ")
+        if colon and label in parts:
+            parts[label] = words
+        else:
+            rest.append(line.strip())
+    what = " ".join([head, *rest])
+    others = len({each.urn for each in told}) - 1
+    more = f" (and {others} more failed)" if others > 0 else ""
+    resource = names.get(first.urn, where)
+    service = resource.split(" ")[-1]
+    return Problem(
+        what + more,
+        where=resource,
+        expected=parts["expected"],
+        todo=parts["do"]
+        or (f"modelyard logs {service}" if resource.startswith("service ") else "fix it, then modelyard up"),
+    )
+
+
+def _bare(message: str) -> str:
+    """The message without the wrappings of the engine's own layers."""
+    text = message.strip()
+    for wrapping in (r"^error: ", r"^sdk-v2/\S+ ", r"^Exception calling application: ", r"^Program failed: "):
+        text = re.sub(wrapping, "", text)
+    return re.sub(r"^\d+ errors? occurred:\s*\*\s*", "", text).strip()
+
+
+def _last_error(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
+    kept = [line for line in errors if not _SUMMARIES.search(line)] or errors
+    plain = [line for line in lines if line and not line.startswith(("code:", "stdout:", "stderr:"))]
+    return (kept or plain[-1:] or ["the engine failed and said nothing"])[0][:600]

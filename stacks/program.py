@@ -1,0 +1,42 @@
+"""The one Pulumi program: the console, ``modelyard up`` and plain ``pulumi up`` all run :func:`deploy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+
+from blueprints.catalog import find
+from blueprints.errors import Problem
+from blueprints.keys import validate
+from blueprints.spec import EnvironmentSpec
+
+#: The configuration key that holds the EnvironmentSpec.
+KEY = "spec"
+NAMESPACE = "modelyard"
+
+
+def deploy(root: Path | None = None) -> None:
+    """Build the environment that ``modelyard:spec`` of the selected stack describes.
+
+    Args:
+        root: The project folder; None: the current one, which is where ``pulumi up`` runs a program.
+
+    Raises:
+        pulumi.RunError: The spec is wrong, or this release cannot build it; in the words of the Problem.
+    """
+    try:
+        spec = configured()
+        find(spec.blueprint).require_built()
+    except Problem as problem:
+        raise pulumi.RunError(str(problem)) from None
+    from stacks.components.local.environment import build
+
+    folder = (root or Path.cwd()).resolve()
+    pulumi.export("environment", build(spec, pulumi.get_project(), pulumi.get_stack(), folder))
+
+
+def configured() -> EnvironmentSpec:
+    """The spec of the selected stack; without any, the safe local default."""
+    data = pulumi.Config(NAMESPACE).get_object(KEY) or {}
+    return validate(data, where=f"Pulumi.{pulumi.get_stack()}.yaml {NAMESPACE}:{KEY}")

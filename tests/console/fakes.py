@@ -1,0 +1,168 @@
+"""A session whose parts answer from memory: the console's pages without an environment.
+
+Only the edges are stand-ins; entities are the real ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from blueprints.errors import Problem
+from blueprints.layers import Layer
+from mlops.governance.audit import AuditLog
+from mlops.monitoring.alerts import Alert
+from mlops.monitoring.distribution import Distribution
+from mlops.serving.client import Deployment
+from mlops.tracking.entities import DatasetInput, MetricPoint, ModelVersion, RegisteredModel, Run, RunPage
+from stacks.engine.results import ResourceState
+from stacks.status import ServiceState
+from tui.session import Session
+
+NOW = datetime.now(UTC)
+
+
+def run(number: int) -> Run:
+    """The run of that number; greater numbers are newer and better."""
+    return Run(
+        id=f"{number:032x}",
+        name=f"train-{number}",
+        experiment_id="1",
+        status="FAILED" if number % 5 == 0 else "FINISHED",
+        start=NOW - timedelta(hours=100 - number),
+        end=NOW - timedelta(hours=99 - number),
+        user="ada",
+        params={"depth": str(number % 3), "kind": "boosting"},
+        metrics={"auc": 0.5 + number / 100},
+        tags={},
+        inputs=(DatasetInput("flights", "cb72762d", "local", "training"),),
+    )
+
+
+def alert(number: int, state: str = "firing") -> Alert:
+    """An alert about a feature."""
+    labels = ("calm", "storm")
+    return Alert(
+        id=number,
+        kind="drift",
+        severity="ticket",
+        state=state,
+        model="delay",
+        version="1",
+        feature=f"wind_{number}",
+        statistic="chi2",
+        value=0.3,
+        threshold=0.1,
+        p_value=1e-9,
+        summary=f"wind_{number} differs from the reference by 0.3 (chi2)",
+        first_seen=NOW,
+        last_seen=NOW,
+        window_start=NOW,
+        window_end=NOW,
+        window_rows=2000,
+        reference=Distribution(labels, (0.9, 0.1)),
+        current=Distribution(labels, (0.6, 0.4)),
+    )
+
+
+class FakeSession:
+    """Answers from its lists; a name in ``down`` raises what a part that is down raises."""
+
+    def __init__(self, folder: Path, runs: int = 12, alerts: int = 3, empty: bool = False) -> None:
+        self.project = SimpleNamespace(name="flights", root=folder)
+        self.environment_name = "prod"
+        self.title = "flights/prod"
+        self.down: set[str] = set()
+        self.runs = [] if empty else [run(number) for number in range(runs)]
+        self.alerts = [] if empty else [alert(number + 1) for number in range(alerts)]
+        self.empty = empty
+        self.log = AuditLog(folder / "audit.jsonl")
+
+    def as_session(self) -> Session:
+        """Typed as the real one."""
+        return cast("Session", self)
+
+    def _check(self, part: str) -> None:
+        if part in self.down:
+            raise Problem(f"the {part} does not answer", todo=f"modelyard logs {part}")
+
+    def environment(self, again: bool = False) -> Any:
+        self._check("environment")
+        return SimpleNamespace(protected=True)
+
+    def services(self) -> tuple[ServiceState, ...]:
+        self._check("environment")
+        return tuple(
+            ServiceState(name, layer, title, "failed", False, f"{title} is not running: killed.")
+            if name in self.down
+            else ServiceState(name, layer, title, "running", True, "", 1, 60.0, 100.0)
+            for name, layer, title in (
+                ("tracking", Layer.TRACKING, "MLflow"),
+                ("gateway", Layer.SERVING, "Gateway"),
+                ("monitor", Layer.MONITORING, "Monitor"),
+            )
+        )
+
+    def tracking(self) -> Any:
+        self._check("tracking")
+        version = (
+            ModelVersion("delay", "1", self.runs[0].id, "READY", NOW, (), {}, "s3://m", "")
+            if self.runs
+            else None
+        )
+        return SimpleNamespace(
+            runs=lambda page_size=1000, token="": RunPage(tuple(self.runs), ""),
+            run=lambda run_id: next(each for each in self.runs if each.id == run_id),
+            metric_history=lambda run_id, name: tuple(MetricPoint(i, NOW, i / 10) for i in range(10)),
+            models=lambda: (RegisteredModel("delay", "", NOW, NOW, {"champion": "1"}),) if version else (),
+            versions=lambda name: (version,),
+        )
+
+    def gateway(self) -> Any:
+        self._check("gateway")
+        row = Deployment(
+            "delay", "1", "champion", "r1", "serving", "", "now", 30, 3000, 1, 12.5, 1.0, 2.0, 3.0, 0, 1
+        )
+        return SimpleNamespace(deployments=lambda: () if self.empty else (row,))
+
+    def monitor(self) -> Any:
+        self._check("monitor")
+        return SimpleNamespace(
+            alerts=lambda state=None: tuple(a for a in self.alerts if state in (None, a.state)),
+            acknowledge=self._acknowledge,
+        )
+
+    def _acknowledge(self, number: int, who: str, why: str) -> Alert:
+        self.alerts = [
+            replace(a, state="acknowledged", acknowledged_by=who, why=why) if a.id == number else a
+            for a in self.alerts
+        ]
+        return next(a for a in self.alerts if a.id == number)
+
+    def audit(self) -> AuditLog:
+        return self.log
+
+    def record(self, action: str, *, target: str = "", source: str = "cli", **facts: Any) -> Any:
+        return self.log.append(action, target, source=cast("Any", source), **facts)
+
+    def engine(self) -> Any:
+        rows = (
+            ResourceState("urn:1", "component", "storage", Layer.STORAGE, "", "", (), (), NOW, NOW, False),
+            ResourceState(
+                "urn:2",
+                "bucket",
+                "artifacts",
+                Layer.STORAGE,
+                "urn:1",
+                "b-1",
+                (),
+                (("secretKey", "[secret]"),),
+                NOW,
+                NOW,
+                True,
+            ),
+        )
+        return SimpleNamespace(resources=lambda: () if self.empty else rows)

@@ -1,0 +1,172 @@
+"""The guide's last steps on a stand-in engine: what a person sees when it fails, waits or endangers data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, RichLog, Static
+
+import tui.guide.app as guide
+from mlops.governance.audit import AuditLog
+from stacks.engine.events import Verb
+from tests.console.guide_engine import STEPS, FakeEngine
+from tui.guide.app import Finished, GuideApp
+from tui.widgets.resource_tree import ResourceTree
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GuideApp:
+    monkeypatch.setattr(guide, "Engine", FakeEngine)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    FakeEngine.reset()
+    return GuideApp(tmp_path / "flights")
+
+
+def text_of(app: GuideApp, selector: str) -> str:
+    return str(app.screen.query_one(selector, Static).render())
+
+
+async def until(pilot: Pilot[Finished], condition: Callable[[], bool]) -> None:
+    for _ in range(400):
+        await pilot.pause(0.02)
+        if condition():
+            return
+    raise AssertionError("it never came to be so")
+
+
+async def to_preview(app: GuideApp, pilot: Pilot[Finished]) -> None:
+    for _ in range(3):
+        await pilot.press("enter")
+        await pilot.pause()
+    await until(pilot, lambda: "to create" in text_of(app, "#headline"))
+
+
+async def to_apply(app: GuideApp, pilot: Pilot[Finished]) -> None:
+    await to_preview(app, pilot)
+    await pilot.press("enter")
+    await pilot.pause()
+
+
+def progress(app: GuideApp) -> dict[str, str]:
+    return {
+        f"{row.step.type} {row.step.name}": row.progress for row in app.screen.query_one(ResourceTree).rows()
+    }
+
+
+async def test_everything_up_opens_the_console_and_is_in_the_audit_log(app: GuideApp) -> None:
+    FakeEngine.hold = "gateway"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_apply(app, pilot)
+        await until(pilot, FakeEngine.holding.is_set)
+        await until(pilot, lambda: progress(app)["service gateway"] == "doing")
+        assert progress(app)["service monitor"] == "planned"
+        await until(pilot, lambda: "7 of 9" in text_of(app, "#headline"))
+        FakeEngine.release.set()
+        await until(pilot, lambda: "opens the console" in text_of(app, "#headline"))
+        assert set(progress(app).values()) == {"done"}
+        await pilot.press("enter")
+        await pilot.pause()
+    assert app.return_value is not None
+    assert app.return_value.environment == "dev"
+    actions = [entry.action for entry in AuditLog(app.return_value.project.audit_file).entries()]
+    assert actions == ["environment.init", "environment.up.started", "environment.up.done"]
+
+
+async def test_a_failure_tells_what_and_retry_goes_on(app: GuideApp) -> None:
+    FakeEngine.fail = "gateway"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await to_apply(app, pilot)
+        await until(pilot, lambda: "r retries" in text_of(app, "#headline"))
+        said = text_of(app, "#headline")
+        assert "port 5000 is in use by postgres, pid 812" in said
+        assert "end that process" in said
+        assert progress(app)["service gateway"] == "failed"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.return_value is None
+        FakeEngine.fail = ""
+        await pilot.press("r")
+        await until(pilot, lambda: "opens the console" in text_of(app, "#headline"))
+        assert FakeEngine.calls == ["preview", "up", "up"]
+
+
+async def test_the_selected_failed_resource_shows_its_message(app: GuideApp) -> None:
+    FakeEngine.fail = "gateway"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_apply(app, pilot)
+        await until(pilot, lambda: progress(app)["service gateway"] == "failed")
+        tree = app.screen.query_one(ResourceTree)
+        for _ in range(20):
+            if tree.cursor_node and tree.cursor_node.data and tree.cursor_node.data.step.name == "gateway":
+                break
+            await pilot.press("down")
+        await pilot.pause()
+        log = app.screen.query_one(RichLog)
+        assert any("port 5000 is in use" in line.text for line in log.lines)
+
+
+async def test_cancel_asks_once_and_stops_the_engine(app: GuideApp) -> None:
+    FakeEngine.hold = "gateway"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_apply(app, pilot)
+        await until(pilot, FakeEngine.holding.is_set)
+        await pilot.press("escape", "c")
+        await pilot.pause()
+        assert "cancel" not in FakeEngine.calls
+        await pilot.press("c")
+        await until(pilot, lambda: "it was cancelled" in text_of(app, "#headline"))
+        assert "cancel" in FakeEngine.calls
+        assert progress(app)["service gateway"] == "planned"
+
+
+async def test_leaving_while_the_engine_works_stops_it(app: GuideApp) -> None:
+    FakeEngine.hold = "gateway"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_apply(app, pilot)
+        await until(pilot, FakeEngine.holding.is_set)
+        await pilot.press("ctrl+q", "y")
+        await until(pilot, lambda: "cancel" in FakeEngine.calls)
+    assert app.return_value is None
+
+
+async def test_data_at_stake_wants_the_name_typed(app: GuideApp) -> None:
+    FakeEngine.plan = (*STEPS[:4], replace(STEPS[4], verb=Verb.DELETE), *STEPS[5:])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_preview(app, pilot)
+        assert "1 to delete" in text_of(app, "#headline")
+        assert "data at stake" in text_of(app, "#headline")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "bucket artifacts" in str(app.screen.query_one("#ask Static", Static).render())
+        await pilot.press("d", "e", "enter")
+        await pilot.pause()
+        assert FakeEngine.calls == ["preview"]
+        await pilot.press("v", "enter")
+        await until(pilot, lambda: "up" in FakeEngine.calls)
+
+
+async def test_back_from_the_preview_keeps_answers_and_the_names_on_disk(app: GuideApp) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_preview(app, pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen.query_one("#project", Input).disabled
+        app.screen.query_one("#serving--replicas", Input).value = "3"
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: FakeEngine.calls == ["preview", "preview"])
+    assert app.project is not None
+    assert app.project.spec("dev").serving.replicas == 3
+
+
+async def test_a_cluster_at_hand_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "config"
+    config.write_text("apiVersion: v1\n")
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    assert GuideApp(tmp_path).answers.needs.has_cluster
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert not GuideApp(tmp_path).answers.needs.has_cluster

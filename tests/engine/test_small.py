@@ -1,0 +1,274 @@
+"""The real engine on real services: plans, drift, faults, kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from blueprints.errors import ExitCode, Problem
+from blueprints.keys import assign
+from stacks.engine import Engine, Event, Phase, ResourceStarted, Step, Verb
+from stacks.engine.workspace import checkpoint_file, variables
+from stacks.local.home import Home
+from stacks.local.processes import MARKER
+from stacks.local.supervisor import Supervisor
+from stacks.project import Project
+from stacks.toolchain import find_engine
+
+from .conftest import SMALL
+
+UP = "import sys, pathlib; from stacks.engine import Engine; from stacks.project import Project; " + (
+    "Engine(Project.find(pathlib.Path(sys.argv[1])), 'dev').up()"
+)
+
+
+def marker_of(process: psutil.Process | int) -> str:
+    try:
+        known = psutil.Process(process) if isinstance(process, int) else process
+        return str(known.environ().get(MARKER, ""))
+    except (psutil.Error, OSError):
+        return ""
+
+
+def services(project: Project) -> Counter[str]:
+    """How many process families run for each service: the children of the supervisor."""
+    found: Counter[str] = Counter()
+    for process in psutil.process_iter():
+        mark, above = marker_of(process), marker_of(process.ppid())
+        if mark.startswith(f"{project.folder('dev')}/") and above != mark:
+            found[mark.rsplit("/", 1)[1]] += 1
+    return found
+
+
+def changed(steps: tuple[Step, ...]) -> dict[str, Verb]:
+    return {f"{step.type} {step.name}": step.verb for step in steps if step.verb is not Verb.SAME}
+
+
+def test_everything_is_up_once_and_nothing_is_left_to_do(small: Project) -> None:
+    assert services(small) == {"supervisor": 1, "storage": 1, "tracking": 1}
+    plan = Engine(small, "dev").preview()
+    assert plan.changes == 0, changed(plan.steps)
+    assert plan.count(Verb.SAME) > 5
+
+
+def test_resources_have_their_layer_and_show_no_secret(small: Project) -> None:
+    resources = Engine(small, "dev").resources()
+    environment = Engine(small, "dev").outputs()
+    by_name = {f"{each.type} {each.name}": each for each in resources}
+    assert by_name["service tracking"].layer == "tracking"
+    assert by_name["service storage"].layer == "storage"
+    text = repr(resources)
+    assert environment.tracking.password.get_secret_value() not in text
+    assert environment.storage.secret_key.get_secret_value() not in text
+    assert "[secret]" in text
+
+
+def test_refresh_sees_a_killed_service_and_up_heals_it(small: Project) -> None:
+    supervisor = Supervisor(Home(small.folder("dev")))
+    with supervisor._rpc() as rpc:
+        rpc.stopProcess("storage")
+    outcome = Engine(small, "dev").refresh()
+    assert changed(outcome.steps) == {"service storage": Verb.UPDATE}
+    healed = Engine(small, "dev").up()
+    assert changed(healed.steps) == {"service storage": Verb.UPDATE}
+    assert services(small)["storage"] == 1
+
+
+def test_an_edited_config_file_is_put_right(small: Project) -> None:
+    path = small.folder("dev") / "config" / "s3.json"
+    before = path.read_text()
+    path.write_text("{}")
+    plan = Engine(small, "dev").preview()
+    step = next(step for step in plan.steps if step.name == "s3.json")
+    assert step.verb is Verb.UPDATE
+    assert "found changed" in step.because
+    Engine(small, "dev").up()
+    assert path.read_text() == before
+
+
+def test_one_key_touches_only_its_service(small: Project) -> None:
+    started: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ResourceStarted):
+            started.append(f"{event.step.type} {event.step.name}")
+
+    small.write_spec("dev", assign(SMALL, ['tracking.allowed_hosts=["models.example"]']))
+    try:
+        outcome = Engine(small, "dev", listen).up()
+    finally:
+        small.write_spec("dev", SMALL)
+    assert changed(outcome.steps) == {"service tracking": Verb.UPDATE}
+    assert started == ["service tracking"]
+    Engine(small, "dev").up()
+
+
+def test_plain_pulumi_plans_no_change(small: Project) -> None:
+    binary = find_engine()
+    env = {**os.environ, **variables(small, binary)}
+    # Only what a person would have set; the project's own file says where the state is.
+    del env["PULUMI_BACKEND_URL"]
+    done = subprocess.run(
+        [binary.path, "preview", "--stack", "dev", "--non-interactive", "--expect-no-changes", "--json"],
+        cwd=small.root,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert set(json.loads(done.stdout)["changeSummary"]) == {"same"}
+
+
+def test_a_wrong_passphrase_is_told(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
+    for act in (Engine(small, "dev").outputs, Engine(small, "dev").up):
+        with pytest.raises(Problem, match="passphrase") as caught:
+            act()
+        assert "Traceback" not in str(caught.value)
+
+
+def write_lock(project: Project, pid: int, host: str = "") -> Path:
+    state = project.state_folder
+    assert state is not None
+    folder = state / ".pulumi" / "locks" / "organization" / project.name / "dev"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "0b1c.json"
+    data = {
+        "pid": pid,
+        "username": "ada",
+        "hostname": host or socket.gethostname(),
+        "timestamp": "2026-01-02T03:04:05.6Z",
+    }
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_a_lock_of_another_machine_is_named(small: Project) -> None:
+    path = write_lock(small, 812, "lab3")
+    try:
+        with pytest.raises(Problem, match="ada on lab3, pid 812") as caught:
+            Engine(small, "dev").up()
+    finally:
+        path.unlink()
+    assert caught.value.code is ExitCode.RETRY
+
+
+def test_a_lock_of_the_dead_is_removed(small: Project) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    path = write_lock(small, child.pid)
+    phases: list[Event] = []
+    Engine(small, "dev", phases.append).up()
+    assert not path.exists()
+    assert any(isinstance(each, Phase) and each.name == "recovering" for each in phases)
+
+
+def test_two_at_once_the_second_names_the_first(small: Project) -> None:
+    small.write_spec("dev", assign(SMALL, ['tracking.allowed_hosts=["a.example"]']))
+    entered = threading.Event()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ResourceStarted):
+            entered.set()
+
+    first = threading.Thread(target=Engine(small, "dev", listen).up)
+    first.start()
+    try:
+        assert entered.wait(60)
+        with pytest.raises(Problem, match="another operation") as caught:
+            Engine(small, "dev").up()
+        assert caught.value.code is ExitCode.RETRY
+    finally:
+        first.join()
+        small.write_spec("dev", SMALL)
+    Engine(small, "dev").up()
+
+
+def test_a_damaged_state_falls_back_to_its_backup(small: Project) -> None:
+    path = checkpoint_file(small, "dev")
+    assert path is not None
+    path.write_text("")
+    said: list[Event] = []
+    assert changed(Engine(small, "dev", said.append).up().steps) == {}
+    assert any("was damaged" in getattr(each, "message", "") for each in said)
+    assert services(small) == {"supervisor": 1, "storage": 1, "tracking": 1}
+
+
+def test_cancel_ends_it_and_leaves_a_state_to_go_on_from(small: Project) -> None:
+    small.write_spec("dev", assign(SMALL, ['tracking.allowed_hosts=["b.example"]']))
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ResourceStarted):
+            threading.Thread(target=engine.cancel).start()
+
+    engine = Engine(small, "dev", listen)
+    try:
+        with pytest.raises(Problem) as caught:
+            engine.up()
+        assert caught.value.code is ExitCode.INTERRUPTED
+    finally:
+        small.write_spec("dev", SMALL)
+    Engine(small, "dev").up()
+    assert Engine(small, "dev").preview().changes == 0
+    assert services(small) == {"supervisor": 1, "storage": 1, "tracking": 1}
+
+
+@pytest.mark.parametrize("moment", [0.4, 1.2, 2.0, 3.5])
+def test_kill_9_of_up_then_up_converges(small: Project, moment: float) -> None:
+    small.write_spec("dev", assign(SMALL, [f'tracking.allowed_hosts=["at-{moment}.example"]']))
+    process = subprocess.Popen([sys.executable, "-c", UP, str(small.root)])
+    time.sleep(moment)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    Engine(small, "dev").up()
+    assert Engine(small, "dev").preview().changes == 0
+    assert services(small) == {"supervisor": 1, "storage": 1, "tracking": 1}
+
+
+def test_kill_9_of_the_engine_itself_then_up_converges(small: Project) -> None:
+    small.write_spec("dev", assign(SMALL, ['tracking.allowed_hosts=["d.example"]']))
+    process = subprocess.Popen([sys.executable, "-c", UP, str(small.root)], stderr=subprocess.PIPE)
+    killed = False
+    while process.poll() is None and not killed:
+        for child in psutil.Process(process.pid).children():
+            if "pulumi" in child.name():
+                time.sleep(1.5)
+                child.kill()
+                killed = True
+        time.sleep(0.02)
+    process.communicate()
+    assert killed
+    Engine(small, "dev").up()
+    assert Engine(small, "dev").preview().changes == 0
+    assert services(small) == {"supervisor": 1, "storage": 1, "tracking": 1}
+
+
+def test_destroy_leaves_no_process_no_port_and_keeps_data(small: Project) -> None:
+    numbers = [
+        port
+        for each in Engine(small, "dev").resources()
+        if each.type == "port"
+        for port in json.loads(dict(each.outputs)["numbers"])
+    ]
+    Engine(small, "dev").destroy()
+    assert services(small) == {}
+    assert sorted(path.name for path in small.folder("dev").iterdir()) == ["data"]
+    for port in numbers:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    with pytest.raises(Problem, match="nothing is up"):
+        Engine(small, "dev").outputs()
+    Engine(small, "dev").destroy(delete_data=True)
+    assert not small.folder("dev").exists()

@@ -1,0 +1,282 @@
+"""Gateway and monitor as real processes on a real MLflow server: serve, log, alert, acknowledge, resolve."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.pyfunc.model import PythonModel
+
+from blueprints.environment import (
+    DatabaseRef,
+    Environment,
+    MonitoringRef,
+    ServingRef,
+    StorageRef,
+    TrackingRef,
+)
+from blueprints.errors import Problem
+from mlops.governance.audit import AuditLog
+from mlops.monitoring.client import MonitorClient
+from mlops.monitoring.reference import ARTIFACT, build_reference
+from mlops.serving.client import GatewayClient
+from mlops.tracking.client import TrackingClient
+
+_ROWS = 200
+_SPEC = {"monitoring": {"window_rows": _ROWS, "interval_seconds": 0.5}}
+
+
+class Slope(PythonModel):
+    """``(x + y) * factor``."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return (model_input["x"] + model_input["y"]) * self.factor
+
+
+def free_port() -> int:
+    """One nobody listens on."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])
+
+
+def until(what: Callable[[], Any], seconds: float = 90) -> Any:
+    """The first true answer of ``what``; what is down meanwhile counts as not yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := what():
+                return found
+        except (Problem, httpx.HTTPError) as error:
+            if time.monotonic() > deadline:
+                raise AssertionError(str(error)) from error
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+@contextmanager
+def process(words: list[str], log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process group that is gone afterwards."""
+    with log.open("ab") as out:
+        made = subprocess.Popen(
+            words,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, **variables},
+            cwd=Path(__file__).parents[2],
+        )
+    try:
+        yield made
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if made.poll() is None:
+                os.killpg(made.pid, number)
+                try:
+                    made.wait(15)
+                except subprocess.TimeoutExpired:
+                    continue
+
+
+@dataclass(frozen=True)
+class Yard:
+    """The services by hand."""
+
+    folder: Path
+    environment: Environment
+    variables: dict[str, str]
+    gateway: GatewayClient
+    tracking: TrackingClient
+
+    def serving(self) -> Any:
+        """A new gateway process on the same port and folder."""
+        assert self.environment.serving is not None
+        port = self.environment.serving.url.rpartition(":")[2]
+        return process(
+            [sys.executable, "-m", "mlops.serving"],
+            self.folder / "gateway.log",
+            **self.variables,
+            MODELYARD_PORT=port,
+            MODELYARD_DATA_DIR=str(self.folder / "gateway"),
+        )
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    folder = tmp_path_factory.mktemp("yard")
+    tracking, serving, monitoring = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
+    database = DatabaseRef.model_validate(
+        {"name": "monitoring", "url": f"sqlite:///{folder / 'monitoring.db'}"}
+    )
+    environment = Environment(
+        project="p",
+        name="dev",
+        blueprint="local",
+        tracking=TrackingRef(url=tracking),
+        storage=StorageRef(kind="folder", buckets={"data": (folder / "data").as_uri()}),
+        databases={"monitoring": database},
+        serving=ServingRef.model_validate({"url": serving, "token": "let-me-in"}),
+        monitoring=MonitoringRef.model_validate({"url": monitoring, "token": "see", "database": database}),
+    )
+    server = [
+        *(sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", "--workers=1"),
+        f"--port={tracking.rpartition(':')[2]}",
+        f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}",
+        f"--artifacts-destination={(folder / 'artifacts').as_uri()}",
+    ]
+    variables = {
+        "MODELYARD_ENVIRONMENT": json.dumps(environment.revealed()),
+        "MODELYARD_SPEC": json.dumps(_SPEC),
+        "MODELYARD_AUDIT_FILE": str(folder / "audit.jsonl"),
+    }
+    assert environment.serving is not None
+    client = TrackingClient(environment.tracking)
+    with process(server, folder / "mlflow.log", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
+        made = Yard(folder, environment, variables, GatewayClient(environment.serving), client)
+        until(lambda: client.experiments(), 150)
+        yield made
+
+
+def train(yard: Yard, factor: float) -> str:
+    """Register a version of the model ``slope`` with its reference; returns the version."""
+    random = np.random.default_rng(1)
+    features = {"x": random.normal(size=4000).tolist(), "y": random.normal(size=4000).tolist()}
+    frame = pd.DataFrame(features)
+    outputs = ((frame["x"] + frame["y"]) * factor).tolist()
+    labels = (np.asarray(outputs) + random.normal(size=4000) > 0).astype(float).tolist()
+    mlflow.set_tracking_uri(yard.environment.tracking.url)
+    with mlflow.start_run():
+        mlflow.log_text(build_reference(features, outputs, labels).to_json(), ARTIFACT)
+        signature = mlflow.models.infer_signature(frame, pd.Series(outputs))
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=Slope(factor),
+            signature=signature,
+            registered_model_name="slope",
+            pip_requirements=[],
+        )
+    version = str(info.registered_model_version)
+    yard.tracking.set_alias("slope", "champion", version)
+    return version
+
+
+def rows_in(yard: Yard, kind: str) -> list[str]:
+    """Ids in a table of the log."""
+    import deltalake
+
+    uri = (yard.folder / "data" / kind / "slope").as_uri()
+    if not deltalake.DeltaTable.is_deltatable(uri):
+        return []
+    found: list[str] = deltalake.DeltaTable(uri).to_pyarrow_table().column("id").to_pylist()
+    return found
+
+
+def send(yard: Yard, name: str, seed: int, shift: float = 0.0, honest: bool = True) -> None:
+    """One window of rows with their labels; ``shift`` moves x, dishonest labels ignore the model."""
+    random = np.random.default_rng(seed)
+    x, y = random.normal(shift, 1, _ROWS), random.normal(size=_ROWS)
+    ids = [f"{name}-{index}" for index in range(_ROWS)]
+    times = ["2013-04-01T00:00:00+00:00"] * _ROWS
+    outputs = yard.gateway.predict("slope", {"x": x.tolist(), "y": y.tolist()}, ids, times)
+    truth = np.asarray(outputs) if honest else random.normal(size=_ROWS)
+    labels = (truth + random.normal(size=_ROWS) > 0).astype(float).tolist()
+    yard.gateway.label("slope", ids, labels)
+
+
+@pytest.mark.timeout(400)
+def test_from_champion_to_resolved_alert(yard: Yard) -> None:
+    assert yard.environment.serving is not None
+    assert yard.environment.monitoring is not None
+    url = yard.environment.serving.url
+    with yard.serving() as first:
+        until(lambda: httpx.get(f"{url}/v2/health/live").is_success)
+        assert httpx.get(f"{url}/v2/deployments").status_code == 401
+        until(lambda: "champion" in httpx.get(f"{url}/v2/health/ready").json()["reason"])
+        with pytest.raises(Problem, match="no model slope has the alias champion"):
+            yard.gateway.predict("slope", [{"x": 1.0, "y": 2.0}])
+
+        train(yard, 1.0)
+        until(lambda: yard.gateway.deployments())
+        assert yard.gateway.predict("slope", [{"x": 1.0, "y": 2.0}], ["one"]) == [3.0]
+        with pytest.raises(Problem, match="missing column y"):
+            yard.gateway.predict("slope", [{"x": 1.0}])
+        with pytest.raises(Problem, match="column x"):
+            yard.gateway.predict("slope", [{"x": "far", "y": 1.0}])
+
+        # A new champion replaces the old one without a restart.
+        train(yard, 10.0)
+        until(lambda: yard.gateway.deployments()[0].version == "2")
+        assert yard.gateway.predict("slope", [{"x": 1.0, "y": 2.0}], ["two"]) == [30.0]
+        yard.gateway.predict("slope", [{"x": 0.0, "y": 0.0}], ["three"])
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+
+    # What was answered before the kill is in the table once the next life has started.
+    with yard.serving():
+        until(lambda: set(rows_in(yard, "predictions")) == {"one", "two", "three"})
+        until(lambda: yard.gateway.deployments())
+        _watch(yard)
+    assert len(rows_in(yard, "predictions")) == len(set(rows_in(yard, "predictions")))
+
+
+def _watch(yard: Yard) -> None:
+    """Quiet data, then moved data with labels that ignore the model, then quiet data again."""
+    reference = yard.environment.monitoring
+    assert reference is not None
+    monitor = MonitorClient(reference)
+    with process(
+        [sys.executable, "-m", "mlops.monitoring"],
+        yard.folder / "monitor.log",
+        **yard.variables,
+        MODELYARD_PORT=reference.url.rpartition(":")[2],
+        MODELYARD_DATA_DIR=str(yard.folder / "monitor"),
+    ):
+        send(yard, "quiet", 1)
+        until(lambda: len(monitor.windows("slope")) == 1)
+        assert monitor.alerts() == ()
+        for index in range(2):
+            send(yard, f"moved{index}", 10 + index, shift=2.0, honest=False)
+        until(lambda: {alert.kind for alert in monitor.alerts("firing")} >= {"drift", "performance"})
+        found = {alert.feature: alert for alert in monitor.alerts("firing")}
+        assert "y" not in found
+        assert found["x"].value > 0.5
+        assert found["auc"].value < found["auc"].threshold
+        assert found["auc"].severity == "page"
+
+        taken = monitor.acknowledge(found["x"].id, "ann", "a new sensor")
+        assert (taken.state, taken.acknowledged_by) == ("acknowledged", "ann")
+        entries = list(AuditLog(yard.folder / "audit.jsonl").entries())
+        assert [entry.action for entry in entries] == ["alert.acknowledge"]
+
+        for index in range(5):
+            send(yard, f"well{index}", 20 + index)
+        until(lambda: not monitor.alerts("firing") and not monitor.alerts("acknowledged"))
+        assert monitor.alert(taken.id).state == "resolved"
+        assert monitor.faults() == {}
+        metrics = httpx.get(f"{reference.url}/metrics", headers={"Authorization": "Bearer see"})
+        assert metrics.text.endswith("# EOF\n")
+
+
+def test_a_gateway_starts_without_mlflow() -> None:
+    """The heavy library is imported by the thread that loads the first model, not at start."""
+    code = "import sys, mlops.serving.__main__, mlops.monitoring.__main__; print(sorted(sys.modules))"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not [each for each in ("'mlflow'", "'pandas'", "'deltalake'") if each in names]

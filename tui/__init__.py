@@ -1,0 +1,1 @@
+"""HOW a person steers an environment: the command line and the console."""
