@@ -61,7 +61,9 @@ class Engine:
         watcher, seconds = self._operate(
             "preview", lambda stack, on: stack.preview(refresh=True, on_event=on)
         )
-        return Plan(self.project.name, self.environment, watcher.steps, seconds)
+        return Plan(
+            self.project.name, self.environment, watcher.steps, seconds, watcher.outputs_change, watcher.urls
+        )
 
     def up(self) -> Outcome:
         """Look at the truth, then bring the environment to its spec.
@@ -183,7 +185,7 @@ class Engine:
 
     def _change(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> Outcome:
         watcher, seconds = self._operate(operation, act)
-        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics))
+        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics), watcher.urls)
 
     def _operate(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> tuple[Watcher, float]:
         """Run one operation of the engine and tell of it."""

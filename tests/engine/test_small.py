@@ -113,6 +113,20 @@ def test_one_key_touches_only_its_service(small: Project) -> None:
     Engine(small, "dev").up()
 
 
+def test_a_key_that_no_resource_depends_on_still_arrives(small: Project) -> None:
+    small.write_spec("dev", assign(SMALL, ["protected=yes"]))
+    try:
+        plan = Engine(small, "dev").preview()
+        assert (plan.changes, plan.outputs_change, plan.unchanged) == (0, True, False)
+        outcome = Engine(small, "dev").up()
+        assert Engine(small, "dev").outputs().protected
+        assert Engine(small, "dev").preview().unchanged
+    finally:
+        small.write_spec("dev", SMALL)
+    assert set(outcome.urls) == {"storage", "tracking"}
+    Engine(small, "dev").up()
+
+
 def test_plain_pulumi_plans_no_change(small: Project) -> None:
     binary = find_engine()
     env = {**os.environ, **variables(small, binary)}
