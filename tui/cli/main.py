@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "write a project: answers become a typed spec"),
     "preview": ("change", "show what up would change"),
     "up": ("change", "bring the environment up, or to what its spec says"),
+    "apply": ("change", "carry out a plan that preview --save wrote, if nothing has changed since"),
     "refresh": ("change", "compare the recorded state with the machine"),
     "destroy": ("change", "take the environment down; data is kept unless asked"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
