@@ -178,3 +178,24 @@ def test_the_digest_tells_two_plans_apart() -> None:
 
     assert plan(("text", "a", "b")).digest == plan(("text", "a", "b")).digest
     assert plan(("text", "a", "b")).digest != plan(("text", "a", "c")).digest
+
+
+def test_only_what_ran_is_promoted(small: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    small.write_spec("prod", assign(SMALL, ["serving.enabled=false", "tracking.workers=2"]))
+    try:
+        never = modelyard(small, capsys, "promote-env", "prod", "dev", "--yes")
+        assert (never.code, "never brought up" in never.err) == (2, True)
+        ahead = assign(SMALL, ["monitoring.window_rows=700"])
+        small.write_spec("dev", ahead)
+        told = modelyard(small, capsys, "promote-env", "dev", "prod", "--yes")
+        assert (told.code, "monitoring.window_rows = 700" in told.err) == (2, True)
+        Engine(small, "dev").up()
+        differs = json.loads(modelyard(small, capsys, "--json", "diff", "dev", "prod").out)["differences"]
+        assert {row["key"] for row in differs} == {"monitoring.window_rows", "tracking.workers"}
+        done = modelyard(small, capsys, "promote-env", "dev", "prod", "--yes", "--why", "release 7")
+        assert (done.code, "window_rows: 2000 → 700" in done.out) == (0, True)
+        assert small.spec("prod") == ahead
+        acts = [each for each in AuditLog(small.audit_file).entries() if each.action == "environment.promote"]
+        assert [(act.target, act.why) for act in acts] == [("small/prod", "release 7")]
+    finally:
+        (small.root / "Pulumi.prod.yaml").unlink()

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("change", "carry out a plan that preview --save wrote, if nothing has changed since"),
     "refresh": ("change", "compare the recorded state with the machine"),
     "destroy": ("change", "take the environment down; data is kept unless asked"),
+    "diff": ("environments", "how two environments are configured differently"),
+    "promote-env": ("environments", "carry what one environment runs over to another's configuration"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
     "status": ("status", "state of every service"),
     "logs": ("logs", "log of one service"),
