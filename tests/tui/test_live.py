@@ -177,7 +177,7 @@ def test_an_unknown_alert_is_refused(live: Live, modelyard: Modelyard) -> None:
     assert "999999999" in told.err
 
 
-def _observed(live: Live) -> int:
+def firing_alert(live: Live, model: str) -> int:
     """A firing alert in the environment's own database, as the monitor writes one; its number."""
     from datetime import UTC, datetime
 
@@ -190,7 +190,7 @@ def _observed(live: Live) -> int:
     seen = Observation(
         kind="drift",
         severity="ticket",
-        model="cli-test",
+        model=model,
         version="1",
         feature="distance",
         statistic="psi",
@@ -208,11 +208,11 @@ def _observed(live: Live) -> int:
     # Whether one bad window fires or several are needed is the monitor's affair.
     for _ in range(5):
         store.record([seen], None, {})
-    return next(alert.id for alert in store.alerts("firing") if alert.model == "cli-test")
+    return next(alert.id for alert in store.alerts("firing") if alert.model == model)
 
 
 def test_an_alert_is_shown_and_acknowledged(live: Live, modelyard: Modelyard) -> None:
-    number = _observed(live)
+    number = firing_alert(live, "cli-test")
     root = live.project.root
     assert "distance moved away" in modelyard("-C", root, "alerts").out
     shown = modelyard("-C", root, "alerts", "show", str(number))
