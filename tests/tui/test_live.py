@@ -89,6 +89,26 @@ def test_shell_lines_fetch_the_secret_themselves(live: Live, modelyard: Modelyar
     assert done.stdout == live.environment.tracking.password.get_secret_value()
 
 
+def test_a_shell_that_evaluated_the_lines_logs_a_run(live: Live) -> None:
+    program = (
+        "import mlflow; mlflow.set_experiment('shell')\n"
+        "with mlflow.start_run(run_name='from sh') as run: mlflow.log_metric('m', 7)\n"
+        "print(mlflow.get_run(run.info.run_id).data.metrics)\n"
+    )
+    python = Path(sys.executable)
+    env = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]}
+    script = 'eval "$(modelyard -C "$1" env --shell sh)" && exec python -c "$2"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(live.project.root), program],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "{'m': 7.0}" in done.stdout
+
+
 def _exec(live: Live, *command: str) -> list[str]:
     return [sys.executable, "-m", "tui.cli.main", "-C", str(live.project.root), "exec", "--", *command]
 
