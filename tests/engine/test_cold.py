@@ -9,6 +9,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -52,8 +53,10 @@ def engine_of(process: subprocess.Popen[bytes], operation: str) -> psutil.Proces
     """The Pulumi CLI that does the operation."""
     while process.poll() is None:
         for child in psutil.Process(process.pid).children():
-            if "pulumi" in child.name() and operation in child.cmdline():
-                return child
+            # One of the short calls before it may end as we look.
+            with suppress(psutil.Error):
+                if "pulumi" in child.name() and operation in child.cmdline():
+                    return child
         time.sleep(0.01)
     raise AssertionError("it ended before it began")
 
