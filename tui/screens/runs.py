@@ -67,8 +67,9 @@ def columns_of(runs: Sequence[Run]) -> tuple[Column[Any], ...]:
     metrics: Counter[str] = Counter()
     params: Counter[str] = Counter()
     for run in runs[:200]:
-        metrics.update(run.metrics)
-        params.update(run.params)
+        # Their names: a mapping given to a Counter adds up its values.
+        metrics.update(run.metrics.keys())
+        params.update(run.params.keys())
     return (
         *_FIXED,
         *(_metric(name) for name, _ in metrics.most_common(8) if not name.startswith("system/")),
