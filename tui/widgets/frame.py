@@ -164,8 +164,9 @@ class KeysLine(Line):
 
     def tell(self, keys: Sequence[tuple[str, str]]) -> None:
         """Show ``(key, word)`` pairs."""
-        self.keys = keys
-        self.refresh()
+        if list(keys) != list(self.keys):
+            self.keys = keys
+            self.refresh()
 
     def draw(self, width: int) -> Text:
         tint = self.colours
@@ -173,7 +174,7 @@ class KeysLine(Line):
         left = Text()
         for key, word in self.keys:
             piece = Text.assemble((key, "bold"), (f" {word}  ", tint.dim))
-            if left.cell_len + piece.cell_len + right.cell_len > width:
+            if left.cell_len + piece.cell_len + right.cell_len > width - 2:
                 break
             left.append_text(piece)
         return spread(left, right, width)

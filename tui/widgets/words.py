@@ -42,9 +42,25 @@ def moment(value: datetime | None) -> str:
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if value else UNKNOWN
 
 
+def instant(text: str) -> datetime | None:
+    """The moment an ISO 8601 text names; None when it names none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def clip(text: str, width: int) -> str:
     """``text`` in at most ``width`` characters."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def clip_middle(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters, begin and end kept: names of a kind differ at their end."""
+    if len(text) <= width or width < 8:
+        return clip(text, width)
+    tail = (width - 1) // 3
+    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
 
 
 def plural(count: int, one: str, many: str = "") -> str:
