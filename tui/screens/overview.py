@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from tui.screens.page import Page, told
 from tui.widgets import symbols
-from tui.widgets.words import UNKNOWN, ago, clip, clip_middle, instant, number, plural, seconds
+from tui.widgets.words import UNKNOWN, ago, clip, clip_middle, hanging, instant, number, plural, seconds
 
 #: Alerts and deployments listed here; their own pages have them all.
 _SHOWN = 8
@@ -123,13 +123,15 @@ class OverviewPage(Page):
                 text.append(f"  {clip(each.url, width - 53)}", tint.dim)
             text.append("\n")
             if each.reason:
-                text.append(f"  {each.reason}\n", symbols.colour(state, tint))
+                reason = symbols.colour("degraded" if state == "off" else state, tint)
+                text.append(f"  {hanging(each.reason, width, 2)}\n", reason)
         text.append("\nIn it\n", "bold")
         for name, value in self._counts():
             text.append(f"  {name:<14}", tint.dim)
             text.append(f"{value:>10}\n")
-        for part, fault in now.faults.items():
-            text.append(f"{symbols.SYMBOLS['off']} {part}: {fault}\n", tint.warn)
+        for fault in dict.fromkeys(now.faults.values()):
+            parts = ", ".join(part for part, what in now.faults.items() if what == fault)
+            text.append(f"{symbols.SYMBOLS['off']} {hanging(f'{parts}: {fault}', width, 2)}\n", tint.warn)
         return text
 
     def _counts(self) -> list[tuple[str, str]]:
@@ -190,7 +192,7 @@ class OverviewPage(Page):
         text = Text.assemble(("Last acts\n", "bold"))
         for entry in entries:
             text.append(f"  {clip(entry.action, 28):<28} ")
-            text.append(f"{clip(entry.who, max(8, width - 46)):<{max(8, width - 45)}}", tint.dim)
+            text.append(f"{clip(entry.who, max(8, width - 44)):<{max(8, width - 43)}}", tint.dim)
             text.append(f"{ago(instant(entry.time)):>12}\n", tint.dim)
         if not entries:
             text.append("  nothing yet\n", tint.dim)

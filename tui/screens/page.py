@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ from textual.widgets import Input, Static
 from blueprints.errors import Problem
 from tui.commands_registry import LISTS, Command, bindings
 from tui.themes import Palette, palette
+from tui.widgets import symbols
 from tui.widgets.filters import Filter
 from tui.widgets.frame import KeysLine, ListLine
 from tui.widgets.virtual_table import Column, VirtualTable
-from tui.widgets.words import clip_middle, number
+from tui.widgets.words import UNKNOWN, clip_middle, hanging, number
 
 if TYPE_CHECKING:
     from tui.session import Session
@@ -229,12 +229,19 @@ class ListPage(Page):
 
     def settle(self) -> None:
         """Who is in sight: list, detail, or the words of an empty page."""
-        nothing = self.snapshot is not None and not self.table.total
+        unknown = self.snapshot is None and bool(self.fault)
+        nothing = unknown or (self.snapshot is not None and not self.table.total)
+        self.nothing.update(self._unknown() if unknown else self.empty)
         self.nothing.display = nothing
         self.table.display = not nothing and not (self.detail_open and self.alone)
         box = self.query_one("#detail-box")
         box.display = not nothing and self.detail_open
         box.set_class(self.alone, "alone")
+
+    def _unknown(self) -> Text:
+        sign = f"{symbols.SYMBOLS['failing']} "
+        said = "\n\nThis page fills as soon as it answers; the other pages work meanwhile."
+        return Text.assemble((f"{sign}{self.fault}", self.colours.bad), (said, self.colours.dim))
 
     def on_resize(self) -> None:
         """Another size, another arrangement."""
@@ -251,7 +258,8 @@ class ListPage(Page):
         shown, total = len(self.table.rows), self.table.total
         row = self.table.selected if self.detail_open else None
         where = self.title if row is None else f"{self.title} ▸ {clip_middle(self.crumb(row), 40)}"
-        parts = [where, f"{number(shown)} of {number(total)}" if shown != total else number(total)]
+        count = f"{number(shown)} of {number(total)}" if shown != total else number(total)
+        parts = [where, UNKNOWN if self.snapshot is None else count]
         if self.filter_text:
             parts.append(f"/{self.filter_text}")
         if self.table.sorts:
@@ -357,6 +365,5 @@ def facts(pairs: Sequence[tuple[str, str]], tint: Palette, width: int) -> Text:
     names = min(max((len(name) for name, _ in pairs), default=0), max(8, width // 2))
     for name, value in pairs:
         text.append(f"{clip_middle(name, names):<{names}}  ", tint.dim)
-        lines = textwrap.wrap(value, max(10, width - names - 2)) or [""]
-        text.append(f"\n{'':<{names + 2}}".join(lines) + "\n")
+        text.append(f"{hanging(value, width, names + 2)}\n")
     return text

@@ -81,8 +81,10 @@ class WhereLine(Line):
     def _right(self, narrow: bool) -> Text:
         now, tint = self.standing, self.colours
         right = Text()
-        if now.services and not narrow:
-            right.append(f"{now.services} services ", tint.dim)
+        # A narrow line has no room for what is well; what is down is told at any width.
+        if now.services and (now.down or not narrow):
+            if not narrow:
+                right.append(f"{now.services} services ", tint.dim)
             if now.down:
                 right.append(f"{SYMBOLS['failing']} {now.down} down", tint.bad)
             else:

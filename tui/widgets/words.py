@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from datetime import UTC, datetime
 
 UNKNOWN = "–"
@@ -61,6 +62,11 @@ def clip_middle(text: str, width: int) -> str:
         return clip(text, width)
     tail = (width - 1) // 3
     return f"{text[: width - 1 - tail]}…{text[-tail:]}"
+
+
+def hanging(text: str, width: int, indent: int) -> str:
+    """``text`` in lines of ``width`` columns, all but the first begun by ``indent`` blanks."""
+    return f"\n{'':<{indent}}".join(textwrap.wrap(text, max(10, width - indent)) or [""])
 
 
 def plural(count: int, one: str, many: str = "") -> str:
