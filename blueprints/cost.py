@@ -36,16 +36,22 @@ class Range:
     def __sub__(self, other: Range) -> Range:
         return Range(self.low - other.low, self.high - other.high)
 
+    @property
+    def signed(self) -> str:
+        """As a difference: ``+12.30``, ``-5.00 – +3.00``, ``0``."""
+        low, high = _money(self.low, "+"), _money(self.high, "+")
+        return low if low == high else f"{low} – {high}"
+
     def __str__(self) -> str:
         """``0``, ``12.30``, ``410 – 520``: two digits below 100, one number when both are equal."""
         low, high = _money(self.low), _money(self.high)
         return low if low == high else f"{low} – {high}"
 
 
-def _money(amount: float) -> str:
+def _money(amount: float, sign: str = "") -> str:
     if abs(amount) < 0.005:
         return "0"
-    return f"{amount:,.2f}" if abs(amount) < 100 else f"{amount:,.0f}"
+    return f"{amount:{sign},.2f}" if abs(amount) < 100 else f"{amount:{sign},.0f}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class Estimate:
         items: Every line, dearest first.
         unpriced: What is not in the total.
         free: How many resources are known to cost nothing.
+        because: Why they do, each reason once.
         approximate: Whether any price in it has no checked source.
         assumptions: What the estimate takes for granted, in sentences.
     """
@@ -106,6 +113,7 @@ class Estimate:
     items: tuple[Item, ...]
     unpriced: tuple[Unpriced, ...]
     free: int
+    because: tuple[str, ...]
     approximate: bool
     assumptions: tuple[str, ...]
 
@@ -145,16 +153,12 @@ Priced: TypeAlias = tuple[Resource, Charge]
 
 
 def estimate(resources: Iterable[Resource], book: PriceBook, region: str, usage: UsageSpec) -> Estimate:
-    """What ``resources`` cost in ``region`` with the assumed ``usage``.
-
-    Raises:
-        UsageProblem: Something is to be paid for, and the book has no price at all for the region.
-    """
+    """What ``resources`` cost in ``region`` with the assumed ``usage``; what the book lacks is not priced."""
     everything = tuple(resources)
     scene = Scene(everything, _amounts(usage))
     charges: list[Priced] = []
     unpriced: list[Unpriced] = []
-    free = 0
+    free: list[Resource] = []
     for resource in everything:
         try:
             found = _charges(resource, scene)
@@ -162,12 +166,10 @@ def estimate(resources: Iterable[Resource], book: PriceBook, region: str, usage:
             unpriced.append(Unpriced(resource.name, resource.type, resource.layer, str(reason)))
             continue
         charges += [(resource, charge) for charge in found]
-        free += not found
+        free += [] if found else [resource]
     if any(resource.type.startswith("kubernetes:") for resource in everything):
         why = "what the nodes of your cluster cost is not known here"
         unpriced.append(Unpriced("nodes", "kubernetes", None, why))
-    if charges:
-        book.require_region(region)
     items = []
     for resource, charge in _divided(charges):
         price = book.price(charge.key, region)
@@ -185,7 +187,8 @@ def estimate(resources: Iterable[Resource], book: PriceBook, region: str, usage:
         layers=_by_layer(everything, items),
         items=tuple(items),
         unpriced=tuple(unpriced),
-        free=free,
+        free=len(free),
+        because=tuple(sorted({free_because(resource.type) for resource in free} - {""})),
         approximate=any(item.price.approximate for item in items),
         assumptions=_assumptions(usage) if items else (),
     )

@@ -52,16 +52,26 @@ class Engine:
         self._command: Command | None = None
         self._cancelled = threading.Event()
 
-    def preview(self) -> Plan:
-        """What ``up`` would do.
+    def preview(self, *, over_budget: bool = False) -> Plan:
+        """What ``up`` would do, and what a month would cost then.
+
+        Args:
+            over_budget: Answer also when that may be more than the spec's budget.
 
         Raises:
-            Problem: The spec is wrong, the engine fails, the passphrase is wrong.
+            Problem: The spec or the price book is wrong, the engine fails, the passphrase is wrong, or it may
+                cost more than the budget.
         """
+        from stacks.costs import Costs
+
+        costs = Costs.of(self.project, self.environment)
         watcher, seconds = self._operate(
             "preview", lambda stack, on: stack.preview(refresh=True, on_event=on)
         )
-        return Plan(self.project.name, self.environment, watcher.steps, seconds)
+        before, after = costs.estimates(watcher)
+        if not over_budget:
+            costs.require_within_budget(after)
+        return Plan(self.project.name, self.environment, watcher.steps, seconds, after, before)
 
     def up(self) -> Outcome:
         """Look at the truth, then bring the environment to its spec.

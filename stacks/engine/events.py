@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from blueprints.layers import Layer
+
+if TYPE_CHECKING:
+    from blueprints.cost import Estimate
 
 
 class Verb(StrEnum):
@@ -114,12 +117,15 @@ Event: TypeAlias = Planned | ResourceStarted | ResourceFinished | ResourceFailed
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preview found. ``steps`` are in tree order: by layer, components first."""
+    """What a preview found. ``steps`` are in tree order: by layer, components first. ``cost`` is what a month
+    would cost afterwards, ``cost_before`` what it costs as recorded (None: nobody asked)."""
 
     project: str
     environment: str
     steps: tuple[Step, ...]
     seconds: float
+    cost: Estimate | None = None
+    cost_before: Estimate | None = None
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb applies to."""
