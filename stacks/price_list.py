@@ -82,7 +82,8 @@ def _client() -> Any:
     from botocore.config import Config
 
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3})
-    return boto3.client("pricing", region_name=_HOME_REGION, config=config)
+    # A session of its own: the default one would go on with credentials that it has once seen.
+    return boto3.session.Session().client("pricing", region_name=_HOME_REGION, config=config)
 
 
 def _asked(client: Any, entry: Entry, region: str) -> tuple[float, str]:

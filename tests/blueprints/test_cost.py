@@ -23,7 +23,7 @@ BOOK = packaged()
 
 
 def cost(*resources: Resource, region: str = REGION, **usage: float) -> Estimate:
-    return estimate(resources, BOOK, region, UsageSpec(**usage))  # type: ignore[arg-type]
+    return estimate(resources, BOOK, region, UsageSpec(**usage))
 
 
 def price(key: str, region: str = REGION) -> float:
