@@ -57,10 +57,8 @@ def book_of(project: Project) -> pricebook.PriceBook:
     return packaged.overlaid(own, FILE) if own else packaged
 
 
-@contextmanager
-def project_of(file: Path, like: Project) -> Iterator[tuple[Project, str]]:
-    """A project of its own, for a moment, with the spec in ``file`` (a ``Pulumi.NAME.yaml`` from anywhere)
-    and the prices of ``like``; and its environment's name. For estimates: nothing is up there.
+def spec_in(file: Path, like: Project) -> tuple[str, EnvironmentSpec]:
+    """The environment's name and the spec of ``file``, a ``Pulumi.NAME.yaml`` from anywhere.
 
     Raises:
         Problem: There is no such file, or its spec is wrong.
@@ -72,7 +70,18 @@ def project_of(file: Path, like: Project) -> Iterator[tuple[Project, str]]:
             where="modelyard cost diff",
             expected=" or ".join([*like.environments(), "a file Pulumi.NAME.yaml"]),
         )
-    spec = Project(file.resolve().parent, like.name).spec(name)
+    return name, Project(file.resolve().parent, like.name).spec(name)
+
+
+@contextmanager
+def project_of(file: Path, like: Project) -> Iterator[tuple[Project, str]]:
+    """A project of its own, for a moment, with the spec in ``file`` and the prices of ``like``; and its
+    environment's name. For estimates: nothing is up there.
+
+    Raises:
+        Problem: As for :func:`spec_in`.
+    """
+    name, spec = spec_in(file, like)
     with tempfile.TemporaryDirectory(prefix="modelyard-cost-") as folder:
         project = Project.create(Path(folder) / like.name, like.name, name, spec)
         if own_file(like).is_file():

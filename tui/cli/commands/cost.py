@@ -54,6 +54,7 @@ def _show(session: Session, out: Output) -> int:
 
 def _diff(args: Namespace, out: Output) -> int:
     from blueprints.cost import difference
+    from stacks.costs import spec_in
     from stacks.project import Project
     from tui.cli.costs import show_difference
     from tui.session import choose_environment
@@ -65,6 +66,10 @@ def _diff(args: Namespace, out: Output) -> int:
         raise UsageProblem(
             f"{len(args.names)} names", where="modelyard cost diff", expected="FROM and TO", todo=USAGE
         )
+    for name in args.names:
+        if name not in project.environments():
+            # Refused before the first preview, not after it.
+            spec_in(Path(name).expanduser(), project)
     before, after = (_of(name, project, out) for name in args.names)
     first, second = args.names
     show_difference((first, second), before, after, out)
