@@ -71,7 +71,16 @@ class Engine:
         before, after = costs.estimates(watcher)
         if not over_budget:
             costs.require_within_budget(after)
-        return Plan(self.project.name, self.environment, watcher.steps, seconds, after, before)
+        return Plan(
+            self.project.name,
+            self.environment,
+            watcher.steps,
+            seconds,
+            watcher.outputs_change,
+            watcher.urls,
+            cost=after,
+            cost_before=before,
+        )
 
     def up(self) -> Outcome:
         """Look at the truth, then bring the environment to its spec.
@@ -193,7 +202,7 @@ class Engine:
 
     def _change(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> Outcome:
         watcher, seconds = self._operate(operation, act)
-        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics))
+        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics), watcher.urls)
 
     def _operate(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> tuple[Watcher, float]:
         """Run one operation of the engine and tell of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -117,15 +118,20 @@ Event: TypeAlias = Planned | ResourceStarted | ResourceFinished | ResourceFailed
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preview found. ``steps`` are in tree order: by layer, components first. ``cost`` is what a month
-    would cost afterwards, ``cost_before`` what it costs as recorded (None: nobody asked)."""
+    """What a preview found. ``steps`` are in tree order: by layer, components first."""
 
     project: str
     environment: str
     steps: tuple[Step, ...]
     seconds: float
+    outputs_change: bool = False
+    """Whether the stack's outputs would change: a key of the spec that no resource depends on does that."""
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """URL of each service by name, of those that are known before an ``up``."""
     cost: Estimate | None = None
+    """What a month would cost afterwards; None: nobody asked."""
     cost_before: Estimate | None = None
+    """What it costs as recorded."""
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb applies to."""
@@ -138,6 +144,11 @@ class Plan:
             step.verb not in (Verb.SAME, Verb.READ, Verb.REFRESH) and step.type != "component"
             for step in self.steps
         )
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether applying the plan would do nothing at all."""
+        return not self.changes and not self.outputs_change
 
     @property
     def dangerous(self) -> tuple[Step, ...]:
@@ -153,6 +164,8 @@ class Outcome:
     steps: tuple[Step, ...] = ()
     seconds: float = 0.0
     diagnostics: tuple[Diagnostic, ...] = field(default=())
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """URL of each service by name, after an ``up``."""
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb was applied to."""

@@ -70,15 +70,22 @@ def _up(session: Session, args: Namespace, out: Output) -> int:
     if plan.changes and not out.as_json:
         show_plan(plan, out)
     _allow(session, plan, args, out)
-    outcome = _recorded(session, "up", args.why, out, lambda engine: engine.up())
-    session.environment(again=True)
+    outcome = _recorded(session, "up", args.why, out, lambda engine: _applied(engine, plan))
     changed = f"{outcome.changes} changed" if outcome.changes else "nothing to change"
     out.say(f"● {session.title} is up: {changed}, {outcome.seconds:.1f} s")
     _tell(session, outcome, out)
-    for service in session.environment().services:
-        if service.url:
-            out.line(f"{service.name}\t{service.url}")
+    for name, url in outcome.urls.items():
+        out.line(f"{name}\t{url}")
     return ExitCode.DONE
+
+
+def _applied(engine: Engine, plan: Plan) -> Outcome:
+    """Carry the plan out; one that has just looked at the truth and found nothing to do is done."""
+    from stacks.engine.events import Outcome
+
+    if plan.unchanged:
+        return Outcome("up", plan.steps, plan.seconds, urls=plan.urls)
+    return engine.up()
 
 
 def _allow(session: Session, plan: Plan, args: Namespace, out: Output) -> None:
