@@ -199,11 +199,17 @@ class PreviewStep(_Operation):
             line = Text.assemble(
                 name,
                 (" · ".join(counts) or "nothing to do", "bold"),
-                f"   cost {catalog()[self.answers.blueprint].cost} / month",
+                f"   cost {self._cost} / month",
             )
             if self.plan.dangerous:
                 line.append(f"   ▲ data at stake: {len(self.plan.dangerous)}", self.tint.bad)
             self.headline(line)
+
+    @property
+    def _cost(self) -> object:
+        """Of the plan's own resources; the catalog's range when the plan has no estimate."""
+        estimate = self.plan.cost if self.plan else None
+        return estimate.headline if estimate else catalog()[self.answers.blueprint].cost
 
     @on(Tree.NodeHighlighted)
     def _selected(self, event: Tree.NodeHighlighted[Row]) -> None:
