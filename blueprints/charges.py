@@ -8,124 +8,10 @@ what may scale by itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
-from blueprints.layers import Layer
-
-#: How a preview marks a value that is known only after the resource is made.
-_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-
-
-class Unpriceable(Exception):  # noqa: N818 - a reason, not an error
-    """This resource cannot be priced; the message says why."""
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A resource as a preview has it: type token, name, layer and input properties (camelCase)."""
-
-    type: str
-    name: str
-    layer: Layer | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-
-    def get(self, *path: str) -> Any:
-        """The input at ``path``, through blocks that may be lists of one; None when it is not given.
-
-        Raises:
-            Unpriceable: It is known only after ``up``.
-        """
-        value: Any = self.inputs
-        for name in path:
-            while isinstance(value, Sequence) and not isinstance(value, str) and value:
-                value = value[0]
-            value = value.get(name) if isinstance(value, Mapping) else None
-            if value == _UNKNOWN:
-                raise Unpriceable(f"{'.'.join(path)} is known only after up")
-        return value
-
-    def text(self, *path: str, default: str = "") -> str:
-        """The input as text."""
-        value = self.get(*path)
-        return default if value is None else str(value)
-
-    def number(self, *path: str, default: float) -> float:
-        """The input as a number; AWS writes many of them as text.
-
-        Raises:
-            Unpriceable: It is no number of 0 or more.
-        """
-        value = self.get(*path)
-        try:
-            found = default if value is None else float(value)
-        except (TypeError, ValueError):
-            raise Unpriceable(f"{'.'.join(path)} is no number") from None
-        if not 0 <= found < float("inf"):
-            raise Unpriceable(f"{'.'.join(path)} is {found:g}, which is no amount")
-        return found
-
-    def items(self, *path: str) -> list[Any]:
-        """The input as a list; empty when it is not given."""
-        value = self.get(*path)
-        if value is None:
-            return []
-        return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
-@dataclass(frozen=True)
-class Charge:
-    """One line of a resource's bill.
-
-    Attributes:
-        what: In words: ``capacity units``.
-        key: The price book's entry.
-        low: Quantity a month, in the entry's unit, when unused.
-        high: Quantity a month with the assumed use.
-        shared: When set, ``high`` is the whole environment's, and the resources whose charges carry the same
-            mark have an equal part of it each.
-    """
-
-    what: str
-    key: str
-    low: float
-    high: float
-    shared: str = ""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a rule may look at besides its resource: all of them, and the assumed use by name."""
-
-    resources: tuple[Resource, ...]
-    usage: Mapping[str, float]
-
-    @property
-    def hours(self) -> float:
-        """Hours a month that things run."""
-        return self.usage["hours"]
-
-    def fixed(self, what: str, key: str, count: float = 1, *, hourly: bool = False) -> Charge:
-        """A charge that does not depend on use: ``count`` a month, or an hour."""
-        amount = count * self.hours if hourly else count
-        return Charge(what, key, amount, amount)
-
-    def used(self, what: str, key: str, use: str, per: float = 1, shared: str = "") -> Charge:
-        """A charge for the use called ``use``, shared by everything with this key (or this ``shared``)."""
-        return Charge(what, key, 0, self.usage[use] / per, shared=shared or key)
-
-    def beside(self, resource: Resource, token: str) -> Resource | None:
-        """The resource of type ``token`` that belongs to ``resource``: of the same name, or the only one of
-        its layer. A preview does not carry which resource an unknown value comes from."""
-        found = [each for each in self.resources if each.type == token]
-        same = [each for each in found if each.name == resource.name]
-        near = [each for each in found if each.layer is resource.layer]
-        for choice in (same, near):
-            if len(choice) == 1:
-                return choice[0]
-        return None
-
+from blueprints.billing import Charge, Resource, Scene, Unpriceable
 
 Rule: TypeAlias = Callable[[Resource, Scene], Iterable[Charge]]
 
@@ -154,6 +40,11 @@ def _database(r: Resource, s: Scene) -> Iterable[Charge]:
         yield s.used("backups beyond its size", "rds.backup", "backup_gb", shared="backup_gb")
     if r.get("manageMasterUserPassword"):
         yield s.fixed("its password in Secrets Manager", "secrets.secret")
+    # The book has no prices for these two: they come out as not priced.
+    if r.number("performanceInsightsRetentionPeriod", default=7) > 7:
+        yield s.fixed("performance insights beyond a week", "rds.insights")
+    if r.number("monitoringInterval", default=0):
+        yield s.fixed("enhanced monitoring", "rds.monitoring")
 
 
 def _bucket(r: Resource, s: Scene) -> Iterable[Charge]:
@@ -163,7 +54,8 @@ def _bucket(r: Resource, s: Scene) -> Iterable[Charge]:
 
 
 def _key(r: Resource, s: Scene) -> Iterable[Charge]:
-    yield s.fixed("key", "kms.key")
+    # The first two rotations of a key raise its price by as much again each, later ones no more.
+    yield Charge("key", "kms.key", 1, 3 if r.get("enableKeyRotation") else 1)
     # The upper bound: a bucket key saves most of these calls.
     yield s.used("uses of the key", "kms.requests", "key_uses", 10_000)
 
@@ -195,6 +87,20 @@ def _endpoint(r: Resource, s: Scene) -> Iterable[Charge]:
     zones = len(r.items("subnetIds")) or 1
     yield s.fixed(f"hours in {zones} zones", "endpoint.hour", zones, hourly=True)
     yield s.used("data through it", "endpoint.gb", "private_gb", shared="private_gb")
+
+
+def _cluster(r: Resource, s: Scene) -> Iterable[Charge]:
+    settings = [each for each in r.items("settings") if isinstance(each, Mapping)]
+    watch = [each.get("value") for each in settings if each.get("name") == "containerInsights"]
+    if any(value not in ("disabled", None) for value in watch):
+        raise Unpriceable("container insights are billed by what runs and how it is watched")
+    return ()
+
+
+def _scanning(r: Resource, s: Scene) -> Iterable[Charge]:
+    if r.text("scanType", default="BASIC") != "BASIC":
+        raise Unpriceable("enhanced scanning is billed by the images scanned")
+    return ()
 
 
 def _service(r: Resource, s: Scene) -> Iterable[Charge]:
@@ -376,6 +282,8 @@ RULES: dict[str, Rule] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": _endpoint,
     "aws:ec2/flowLog:FlowLog": _flow_log,
     "aws:ebs/volume:Volume": _disk,
+    "aws:ecs/cluster:Cluster": _cluster,
+    "aws:ecr/registryScanningConfiguration:RegistryScanningConfiguration": _scanning,
     _SERVICES: _service,
     _TASKS: _task,
     "aws:cloudwatch/logGroup:LogGroup": _logs,

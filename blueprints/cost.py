@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
 
-from blueprints.charges import RULES, Charge, Resource, Scene, Unpriceable
+from blueprints.billing import Charge, Resource, Scene, Unpriceable
+from blueprints.charges import RULES
 from blueprints.errors import ExitCode, Problem
 from blueprints.layers import Layer
 from blueprints.pricebook import Price, PriceBook

@@ -32,8 +32,8 @@ _FREE_OF_AWS = {
         "Subnet Vpc VpcDhcpOptions VpcDhcpOptionsAssociation VpcEndpointPolicy "
         "VpcEndpointRouteTableAssociation VpcIpv4CidrBlockAssociation"
     ),
-    "ecr": "LifecyclePolicy RegistryPolicy RegistryScanningConfiguration RepositoryPolicy",
-    "ecs": "AccountSettingDefault Cluster ClusterCapacityProviders Tag",
+    "ecr": "LifecyclePolicy RegistryPolicy RepositoryPolicy",
+    "ecs": "AccountSettingDefault ClusterCapacityProviders Tag",
     "kms": "Alias Grant KeyPolicy",
     "lambda": "Alias Permission",
     "lb": "Listener ListenerCertificate ListenerRule TargetGroup TargetGroupAttachment",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from blueprints.charges import Resource
+from blueprints.billing import Resource
 from blueprints.layers import Layer
 from stacks.engine import naming
 from stacks.engine.events import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from blueprints.charges import Resource
+from blueprints.billing import Resource
 from blueprints.layers import Layer
 
 #: How a preview writes a value that is known only after ``up``.

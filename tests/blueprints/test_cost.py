@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from blueprints.billing import Resource
 from blueprints.catalog import AWS
-from blueprints.charges import RULES, Resource
+from blueprints.charges import RULES
 from blueprints.cost import Estimate, Range, difference, estimate
 from blueprints.errors import ExitCode, Problem
 from blueprints.layers import Layer
@@ -151,6 +152,7 @@ def test_each_billed_kind_names_its_prices(resource: Resource, keys: set[str]) -
         aws("vpc/SecurityGroupIngressRule", "g"),
         aws("s3/BucketPublicAccessBlock", "b"),
         aws("ec2/VpcEndpoint", "s3"),
+        aws("ecs/Cluster", "c", settings=[{"name": "containerInsights", "value": "disabled"}]),
         aws("cloudtrail/Trail", "t"),
         aws("ssm/Parameter", "p"),
         Resource("random:index/randomPassword:RandomPassword", "p"),
@@ -173,6 +175,11 @@ def test_the_free_is_known_to_be_free(resource: Resource) -> None:
         (aws("rds/Instance", "db", instanceClass=UNKNOWN), "instanceClass is known only after up"),
         (aws("lb/LoadBalancer", "g", loadBalancerType="gateway"), "no gateway load balancers"),
         (aws("cognito/UserPool", "u"), "active users"),
+        (
+            aws("ecs/Cluster", "c", settings=[{"name": "containerInsights", "value": "enabled"}]),
+            "container insights",
+        ),
+        (aws("ecr/RegistryScanningConfiguration", "s", scanType="ENHANCED"), "enhanced scanning"),
         (aws("ecs/TaskDefinition", "t", cpu="lots", memory="1024"), "no size"),
         (aws("ecs/TaskDefinition", "t", memory="1024"), "cpu is not given"),
         (aws("ebs/Volume", "v", type="gp3", size=-5), "no amount"),
@@ -202,6 +209,16 @@ def test_one_unknown_price_leaves_the_other_lines() -> None:
     assert "rds.db.x9g.metal.single in us-east-1" in found.unpriced[0].why
     elsewhere = cost(aws("ec2/NatGateway", "n"), region="ap-south-1")
     assert [each.why.split(" in ")[1] for each in elsewhere.unpriced] == ["ap-south-1", "ap-south-1"]
+
+
+def test_a_part_without_a_price_is_listed_beside_the_priced_ones() -> None:
+    watched: dict[str, Any] = {"monitoringInterval": 60, "performanceInsightsRetentionPeriod": 731}
+    found = cost(aws("rds/Instance", "db", instanceClass="db.t4g.medium", storageType="gp3", **watched))
+    assert len(found.items) == 2
+    assert [each.why.split(":")[0] for each in found.unpriced] == [
+        "performance insights beyond a week",
+        "enhanced monitoring",
+    ]
 
 
 def test_a_clusters_nodes_are_never_taken_for_free() -> None:

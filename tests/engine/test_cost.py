@@ -13,7 +13,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from blueprints.charges import Resource
+from blueprints.billing import Resource
 from blueprints.cost import Estimate, Range, estimate
 from blueprints.errors import ExitCode, Problem
 from blueprints.keys import assign
