@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from blueprints.layers import Layer
+from stacks.engine.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from blueprints.cost import Estimate
@@ -128,10 +131,21 @@ class Plan:
     """Whether the stack's outputs would change: a key of the spec that no resource depends on does that."""
     urls: Mapping[str, str] = field(default_factory=dict)
     """URL of each service by name, of those that are known before an ``up``."""
+    fingerprint: Fingerprint | None = None
+    """What the plan was made from; an ``up`` that is given the plan refuses when it has changed."""
     cost: Estimate | None = None
     """What a month would cost afterwards; None: nobody asked."""
     cost_before: Estimate | None = None
     """What it costs as recorded."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what would be done to every resource; the same plan has the same digest, whoever
+        made it."""
+        done = [
+            [step.urn, step.verb.value, list(step.detail)] for step in self.steps if step.type != "component"
+        ]
+        return hashlib.sha256(json.dumps(sorted(done), ensure_ascii=False).encode()).hexdigest()
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb applies to."""
