@@ -26,16 +26,19 @@ class Need(StrEnum):
 
 @dataclass(frozen=True)
 class Cost:
-    """Monthly cost in USD, as a range; ``note`` says what it depends on."""
+    """Monthly cost in USD, as a range; ``note`` says what it depends on, ``approximate`` that some of its
+    prices have no checked source. An estimate of the environment itself is in :mod:`blueprints.cost`."""
 
     low: float
     high: float
     note: str = ""
+    approximate: bool = False
 
     def __str__(self) -> str:
         if self.note and self.high == 0:
             return self.note
-        return "0" if self.high == 0 else f"{self.low:,.0f} – {self.high:,.0f} USD"
+        about = "about " if self.approximate else ""
+        return "0" if self.high == 0 else f"{about}{self.low:,.0f} – {self.high:,.0f} USD"
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ AWS = Blueprint(
         Layer.ACCESS: "IAM least privilege, OIDC",
     },
     needs={Need.PYTHON: 0, Need.ENGINE: 0, Need.AWS_CREDENTIALS: 0},
-    cost=Cost(410, 520, "two zones, small sizes"),
+    cost=Cost(320, 460, "two zones, small sizes", approximate=True),
     minutes=14,
     built=False,
     target="aws",

@@ -12,10 +12,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from blueprints.pricebook import REGION
+
 
 def _name(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,38}[a-z0-9]|[a-z]", value):
         raise ValueError("use 1 to 40 lower-case letters, digits and hyphens, starting with a letter")
+    return value
+
+
+def _region(value: str) -> str:
+    if not REGION.fullmatch(value):
+        raise ValueError("is no region; expected one such as eu-central-1")
     return value
 
 
@@ -103,6 +111,46 @@ class OrchestrationSpec(Section):
     """Bring the orchestrator up."""
 
 
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class UsageSpec(Section):
+    """How much the environment is used in a month, for the estimate of what it costs. Nothing enforces it."""
+
+    hours: Annotated[float, Field(ge=0, le=744)] = 730
+    """Hours a month that the environment is up."""
+    requests: Amount = 1_000_000
+    """Requests to the load balancers in a month: tracking and predictions."""
+    data_out_gb: Amount = 20
+    """GB sent to the internet in a month."""
+    private_gb: Amount = 50
+    """GB through NAT gateways or interface endpoints in a month."""
+    stored_gb: Amount = 100
+    """GB of artifacts and data in object storage."""
+    object_writes: Amount = 200_000
+    """Writes and listings of objects in a month."""
+    object_reads: Amount = 1_000_000
+    """Reads of objects in a month."""
+    backup_gb: Amount = 20
+    """GB of backups beyond those that come with the database."""
+    logs_gb: Amount = 10
+    """GB of logs written in a month."""
+    images_gb: Amount = 5
+    """GB of container images kept."""
+    job_hours: Amount = 60
+    """Hours of tasks outside services in a month: migrations, pipeline runs."""
+
+
+class CostSpec(Section):
+    """What the environment may cost, and the assumptions of its estimate."""
+
+    region: Annotated[str, AfterValidator(_region)] = "us-east-1"
+    """Region whose prices the estimate takes (an environment on this machine costs nothing anywhere)."""
+    budget_per_month: Amount | None = None
+    """USD a month; a preview that may cost more fails. Empty: no budget."""
+    usage: UsageSpec = UsageSpec()
+
+
 class PromotionSpec(Section):
     """How this environment takes over the configuration of another."""
 
@@ -126,6 +174,7 @@ class EnvironmentSpec(Section):
     serving: ServingSpec = ServingSpec()
     monitoring: MonitoringSpec = MonitoringSpec()
     orchestration: OrchestrationSpec = OrchestrationSpec()
+    cost: CostSpec = CostSpec()
     promotion: PromotionSpec = PromotionSpec()
 
     @model_validator(mode="after")

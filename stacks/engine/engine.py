@@ -54,16 +54,26 @@ class Engine:
         self._command: Command | None = None
         self._cancelled = threading.Event()
 
-    def preview(self) -> Plan:
-        """What ``up`` would do.
+    def preview(self, *, over_budget: bool = False) -> Plan:
+        """What ``up`` would do, and what a month would cost then.
+
+        Args:
+            over_budget: Answer also when that may be more than the spec's budget.
 
         Raises:
-            Problem: The spec is wrong, the engine fails, the passphrase is wrong.
+            Problem: The spec or the price book is wrong, the engine fails, the passphrase is wrong, or it may
+                cost more than the budget.
         """
-        before = self._fingerprint()
+        from stacks.costs import Costs
+
+        costs = Costs.of(self.project, self.environment)
+        origin = self._fingerprint()
         watcher, seconds = self._operate(
             "preview", lambda stack, on: stack.preview(refresh=True, on_event=on)
         )
+        before, after = costs.estimates(watcher)
+        if not over_budget:
+            costs.require_within_budget(after)
         return Plan(
             self.project.name,
             self.environment,
@@ -72,7 +82,9 @@ class Engine:
             watcher.outputs_change,
             watcher.urls,
             # A preview may mend the state first; configuration and program are those it started from.
-            replace(before, state=self._fingerprint().state),
+            replace(origin, state=self._fingerprint().state),
+            cost=after,
+            cost_before=before,
         )
 
     def up(self, plan: Plan | None = None) -> Outcome:

@@ -7,10 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from blueprints.layers import Layer
 from stacks.engine.fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from blueprints.cost import Estimate
 
 
 class Verb(StrEnum):
@@ -130,6 +133,10 @@ class Plan:
     """URL of each service by name, of those that are known before an ``up``."""
     fingerprint: Fingerprint | None = None
     """What the plan was made from; an ``up`` that is given the plan refuses when it has changed."""
+    cost: Estimate | None = None
+    """What a month would cost afterwards; None: nobody asked."""
+    cost_before: Estimate | None = None
+    """What it costs as recorded."""
 
     @property
     def digest(self) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from blueprints.billing import Resource
 from blueprints.layers import Layer
 from stacks.engine import naming
 from stacks.engine.events import (
@@ -62,6 +63,8 @@ class Watcher:
         self._began: dict[str, float] = {}
         self.outputs_change = False
         self.urls: dict[str, str] = {}
+        self._before: dict[str, Resource] = {}
+        self._after: dict[str, Resource] = {}
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -72,6 +75,16 @@ class Watcher:
             return (layer, step.type != "component")
 
         return tuple(sorted(self._steps.values(), key=place))
+
+    @property
+    def before(self) -> tuple[Resource, ...]:
+        """Every resource as recorded before the operation, layers left out."""
+        return tuple(self._before.values())
+
+    @property
+    def after(self) -> tuple[Resource, ...]:
+        """Every resource that is, or would be, there after it."""
+        return tuple(self._after.values())
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -94,6 +107,7 @@ class Watcher:
             return
         step = self._step(metadata)
         self._began[metadata.urn] = time.monotonic()
+        self._account(metadata, step)
         if step.verb is Verb.REFRESH:
             self._refreshing.add(metadata.urn)
             if self.operation != "refresh":
@@ -104,6 +118,20 @@ class Watcher:
             self._say(Planned(self._steps[step.urn]))
         elif step.verb not in _QUIET:
             self._say(ResourceStarted(step, self._history.expected(step)))
+
+    def _account(self, metadata: Any, step: Step) -> None:
+        """Keep the resource as it was and as it will be; components are no resources of their own."""
+        if step.verb is Verb.READ:
+            return  # somebody else's, only looked up
+
+        def resource(state: Any) -> Resource:
+            return Resource(metadata.type, step.name, step.layer, state.inputs or {})
+
+        if metadata.old is not None and metadata.old.custom:
+            self._before.setdefault(metadata.urn, resource(metadata.old))
+        # A refresh shows the recorded inputs on both sides; the step that follows has the program's.
+        if metadata.new is not None and metadata.new.custom and step.verb is not Verb.REFRESH:
+            self._after[metadata.urn] = resource(metadata.new)
 
     def _finished(self, metadata: Any) -> None:
         if metadata.type == naming.STACK:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
+from blueprints.cost import Estimate
 from blueprints.errors import ExitCode, Problem
 from blueprints.layers import Layer
 from stacks.engine.events import (
@@ -48,6 +49,7 @@ class FakeEngine:
     """Plans and "builds" :data:`STEPS`; holds before the step named ``hold`` until ``release`` is set."""
 
     plan: ClassVar[tuple[Step, ...]] = STEPS
+    cost: ClassVar[Estimate | None] = None
     hold: ClassVar[str] = ""
     fail: ClassVar[str] = ""
     preview_problem: ClassVar[Problem | None] = None
@@ -59,6 +61,7 @@ class FakeEngine:
     def reset(cls) -> None:
         """As new."""
         cls.plan, cls.hold, cls.fail, cls.preview_problem, cls.calls = STEPS, "", "", None, []
+        cls.cost = None
         cls.release, cls.holding = threading.Event(), threading.Event()
 
     def __init__(self, project: Project, environment: str, on_event: Callable[[Event], object]) -> None:
@@ -71,7 +74,7 @@ class FakeEngine:
         self.say(Phase("preview", "looking at what is there and what would change", 3.0))
         if self.preview_problem is not None:
             raise self.preview_problem
-        return Plan(self.project.name, self.environment, self.plan, 0.1)
+        return Plan(self.project.name, self.environment, self.plan, 0.1, cost=self.cost)
 
     def up(self) -> Outcome:
         """Every step, one after the other."""

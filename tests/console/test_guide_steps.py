@@ -11,8 +11,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input, RichLog, Static
 
 import tui.guide.app as guide
+from blueprints.cost import estimate
+from blueprints.pricebook import packaged
+from blueprints.spec import UsageSpec
 from mlops.governance.audit import AuditLog
 from stacks.engine.events import Verb
+from tests.blueprints.aws_resources import team
 from tests.console.guide_engine import STEPS, FakeEngine
 from tui.guide.app import Finished, GuideApp
 from tui.widgets.resource_tree import ResourceTree
@@ -131,6 +135,13 @@ async def test_leaving_while_the_engine_works_stops_it(app: GuideApp) -> None:
         await pilot.press("ctrl+q", "y")
         await until(pilot, lambda: "cancel" in FakeEngine.calls)
     assert app.return_value is None
+
+
+async def test_the_headline_has_the_cost_of_the_plan_itself(app: GuideApp) -> None:
+    FakeEngine.cost = estimate(team(), packaged(), "us-east-1", UsageSpec())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_preview(app, pilot)
+        assert f"cost {FakeEngine.cost.headline} / month" in text_of(app, "#headline")
 
 
 async def test_data_at_stake_wants_the_name_typed(app: GuideApp) -> None:

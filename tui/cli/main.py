@@ -21,6 +21,7 @@ from tui.cli.output import Output
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "write a project: answers become a typed spec"),
     "preview": ("change", "show what up would change"),
+    "cost": ("cost", "what a month costs; the difference between two; newer prices"),
     "up": ("change", "bring the environment up, or to what its spec says"),
     "apply": ("change", "carry out a plan that preview --save wrote, if nothing has changed since"),
     "refresh": ("change", "compare the recorded state with the machine"),

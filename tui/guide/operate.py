@@ -205,12 +205,18 @@ class PreviewStep(_Operation):
             line = Text.assemble(
                 name,
                 (" · ".join(counts) or "nothing to do", "bold"),
-                f"\ncost {catalog()[self.answers.blueprint].cost} / month",
+                f"\ncost {self._cost} / month",
             )
             if self.plan.dangerous:
                 stake = ", ".join(f"{step.type} {step.name}" for step in self.plan.dangerous)
                 line.append(f"   ▲ data at stake: {stake}", self.tint.bad)
             self.headline(line)
+
+    @property
+    def _cost(self) -> object:
+        """Of the plan's own resources; the catalog's range when the plan has no estimate."""
+        estimate = self.plan.cost if self.plan else None
+        return estimate.headline if estimate else catalog()[self.answers.blueprint].cost
 
     @on(Tree.NodeHighlighted)
     def _selected(self, event: Tree.NodeHighlighted[Row]) -> None:

@@ -256,6 +256,11 @@ def show_plan(plan: Plan, out: Output, everything: bool = False) -> None:
         if plan.count(verb)
     )
     out.line(f"{counts or 'nothing to change'}, {plan.count(Verb.SAME)} unchanged")
+    if plan.cost is not None:
+        from tui.cli.costs import lines
+
+        for line in lines(plan.cost, plan.cost_before):
+            out.line(line)
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -268,6 +273,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "digest": plan.digest,
         "counts": _counts(plan),
         "dangerous": [step.urn for step in plan.dangerous],
+        "cost": plan.cost,
+        "cost_before": plan.cost_before,
         "steps": plan.steps,
     }
 
