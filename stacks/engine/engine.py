@@ -67,8 +67,13 @@ class Engine:
         """Look at the truth, then bring the environment to its spec.
 
         Raises:
-            Problem: A resource fails, somebody else is at work (exit code 3), it was cancelled (130).
+            Problem: A resource fails, somebody else is at work (exit code 3), it was cancelled (130), or the
+                environment is protected and what its CI runs is not pinned.
         """
+        if self.project.spec(self.environment).protected:
+            from stacks.ci.files import require_pins
+
+            require_pins(self.project, self.environment)
         return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on))
 
     def refresh(self) -> Outcome:

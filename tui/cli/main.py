@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("change", "bring the environment up, or to what its spec says"),
     "refresh": ("change", "compare the recorded state with the machine"),
     "destroy": ("change", "take the environment down; data is kept unless asked"),
+    "ci": ("ci", "write CI files for a platform; render and post a plan as a comment"),
+    "pin": ("pin", "pin actions, images and modelyard itself to digests"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
     "status": ("status", "state of every service"),
     "logs": ("logs", "log of one service"),

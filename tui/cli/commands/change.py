@@ -60,8 +60,20 @@ def run(args: Namespace, out: Output) -> int:
 def _preview(session: Session, args: Namespace, out: Output) -> int:
     plan = operate(session, out, lambda engine: engine.preview())
     show_plan(plan, out, everything=args.all)
+    _warn_of_tags(session, out)
     out.document(plan_document(plan))
     return ExitCode.DONE
+
+
+def _warn_of_tags(session: Session, out: Output) -> None:
+    """Say before ``up`` does that a protected environment wants digests."""
+    if session.spec().protected:
+        from stacks.ci.files import require_pins
+
+        try:
+            require_pins(session.project, session.environment_name)
+        except Problem as problem:
+            out.say(f"△ up will be refused: {problem}")
 
 
 def _up(session: Session, args: Namespace, out: Output) -> int:
@@ -69,6 +81,7 @@ def _up(session: Session, args: Namespace, out: Output) -> int:
 
     if plan.changes and not out.as_json:
         show_plan(plan, out)
+    _warn_of_tags(session, out)
     _allow(session, plan, args, out)
     outcome = _recorded(session, "up", args.why, out, lambda engine: engine.up())
     session.environment(again=True)
