@@ -188,8 +188,8 @@ def _cost(document: Mapping[str, Any]) -> str:
 
 def _range(estimate: object) -> tuple[float, float] | None:
     total = estimate.get("total") if isinstance(estimate, Mapping) else None
-    ends = [total.get("low"), total.get("high")] if isinstance(total, Mapping) else []
-    return (ends[0], ends[1]) if ends and all(isinstance(end, int | float) for end in ends) else None
+    low, high = (total.get("low"), total.get("high")) if isinstance(total, Mapping) else (None, None)
+    return (low, high) if isinstance(low, int | float) and isinstance(high, int | float) else None
 
 
 def _amounts(low: float, high: float, sign: str = "") -> str:

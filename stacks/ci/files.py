@@ -31,8 +31,8 @@ PLATFORMS: dict[str, dict[str, str]] = {
 }
 #: GitLab reads one file; ours is included from it. Written only where there is none.
 _GITLAB_ROOT = ".gitlab-ci.yml"
-#: Environments come up in this order; the protected ones last, other names by the alphabet before these.
-_ORDER = ("dev", "test", "qa", "staging", "prod", "production")
+#: Environments come up in this order, by the first word of their name; the protected ones last.
+_EARLY, _LATE = ("dev", "test", "qa"), ("staging", "prod", "production")
 _FIRST = re.compile(r"(?:#|//) Written by modelyard ci \w+ \(content ([0-9a-f]{12})\)\.[^\n]*\n")
 
 
@@ -277,7 +277,10 @@ def _environments(project: Project) -> tuple[Scope, ...]:
 
 
 def _rank(name: str) -> int:
-    return _ORDER.index(name) if name in _ORDER else -1
+    first = name.split("-")[0]
+    if first in _EARLY:
+        return _EARLY.index(first)
+    return len(_EARLY) + (_LATE.index(first) + 1 if first in _LATE else 0)
 
 
 def _branch(top: Path) -> str:

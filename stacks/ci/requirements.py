@@ -18,7 +18,8 @@ LOCK = Path(__file__).with_name("requirements.lock")
 FIRST_LINE = "# What CI installs for this Modelyard project: pip install --require-hashes -r"
 NAME, OTHER_NAME = "requirements.txt", "requirements-modelyard.txt"
 _OWN = re.compile(
-    r"(?m)^(?:#[^\n]*\n)*modelyard==(?P<version>\S+)(?P<hash> \\\n +--hash=sha256:[0-9a-f]{64})?$"
+    r"(?m)^(?:# No hash is known[^\n]*\n#[^\n]*\n)?"
+    r"modelyard==(?P<version>\S+)(?P<hash> \\\n +--hash=sha256:[0-9a-f]{64})?$"
 )
 
 
