@@ -19,6 +19,9 @@ from tests.engine.ci_runner import Runner, ready
 from tests.engine.conftest import SMALL
 from tests.servers import PullRequest, serving
 
+#: Some twenty runs of the engine, each from a fresh interpreter as in CI.
+pytestmark = pytest.mark.timeout(900)
+
 SECRET = "from-the-secret-store-of-ci"
 MARKER = "<!-- modelyard flights/dev -->"
 

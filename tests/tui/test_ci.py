@@ -98,6 +98,12 @@ def test_no_repository(modelyard: Modelyard, yard: Path) -> None:
     assert "git init" in told.err
 
 
+def test_no_project(modelyard: Modelyard, tmp_path: Path) -> None:
+    told = modelyard("-C", tmp_path, "ci", "github")
+    assert told.code == 2
+    assert "no Modelyard project here or above" in told.err
+
+
 def test_a_plan_becomes_a_comment_from_a_file_or_stdin(
     modelyard: Modelyard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
