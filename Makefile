@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test install lint bench latest lock clean
+.PHONY: up test install lint bench engine latest lock clean
 
 up: install
 	@test -f demo/Pulumi.yaml || $(BIN)/modelyard -C demo init --yes
@@ -29,6 +29,10 @@ lint: install
 
 bench: install
 	$(BIN)/python benchmarks/bringup.py --quick
+
+# Builds the Pulumi engine from Go modules into an empty cache: the way of a machine that cannot download it.
+engine: install
+	$(BIN)/python -m pytest -m engine_build
 
 # Resolves without the lock and runs the fast tests: tells us first when a dependency breaks us.
 latest:

@@ -34,7 +34,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -134,13 +133,15 @@ def by_hand(folder: Path) -> float:
                     f"-s3.config={folder / 's3.json'}",
                 ],
                 cwd=folder,
-                **QUIET,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
         )
         subprocess.run(
             [*user, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"],
             check=True,
-            **QUIET,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         running.append(
             subprocess.Popen(
@@ -156,7 +157,8 @@ def by_hand(folder: Path) -> float:
                     "-h",
                     "127.0.0.1",
                 ],
-                **QUIET,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
         )
         wait_for(lambda: listens(postgres_port) and listens(s3), "PostgreSQL and S3")
@@ -192,7 +194,8 @@ def by_hand(folder: Path) -> float:
                 cwd=folder,
                 env=env,
                 start_new_session=True,
-                **QUIET,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
         )
         wait_for(lambda: _answers(f"http://127.0.0.1:{mlflow_port}/health"), "MLflow")
@@ -301,7 +304,7 @@ def first_frame(program: str, *arguments: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, under 10 minutes")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

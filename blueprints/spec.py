@@ -19,6 +19,13 @@ def _name(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    if not re.fullmatch(r"[a-z_*]+(\.[a-z_*]+)*", value):
+        raise ValueError("use a key of the spec, * for any part of it, as serving.* or *.port")
+    return value
+
+
+KeyPattern = Annotated[str, AfterValidator(_pattern)]
 Name = Annotated[str, AfterValidator(_name)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 ChosenPort = Annotated[
@@ -96,6 +103,16 @@ class OrchestrationSpec(Section):
     """Bring the orchestrator up."""
 
 
+class PromotionSpec(Section):
+    """How this environment takes over the configuration of another."""
+
+    accepts_from: tuple[str, ...] = ()
+    """Environments whose configuration may be promoted to this one; empty: any of the project."""
+    keep: tuple[KeyPattern, ...] = ("*.port",)
+    """Keys that promotion leaves as they are here, `*` for any part; blueprint, protected and promotion are
+    always this environment's own."""
+
+
 class EnvironmentSpec(Section):
     """One environment, whole. ``EnvironmentSpec()`` is the safe local default."""
 
@@ -109,6 +126,7 @@ class EnvironmentSpec(Section):
     serving: ServingSpec = ServingSpec()
     monitoring: MonitoringSpec = MonitoringSpec()
     orchestration: OrchestrationSpec = OrchestrationSpec()
+    promotion: PromotionSpec = PromotionSpec()
 
     @model_validator(mode="after")
     def _ports_differ(self) -> EnvironmentSpec:

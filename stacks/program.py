@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
@@ -33,7 +35,18 @@ def deploy(root: Path | None = None) -> None:
     from stacks.components.local.environment import build
 
     folder = (root or Path.cwd()).resolve()
-    pulumi.export("environment", build(spec, pulumi.get_project(), pulumi.get_stack(), folder))
+    environment = build(spec, pulumi.get_project(), pulumi.get_stack(), folder)
+    pulumi.export("environment", environment)
+    # What anyone may read, and what else decides the contents of the secret one: a plan with no change in
+    # resources, spec and version changes nothing at all.
+    pulumi.export("urls", pulumi.Output.unsecret(environment).apply(_urls))
+    pulumi.export("spec", spec.model_dump(mode="json"))
+    pulumi.export("modelyard", version("modelyard"))
+
+
+def _urls(environment: dict[str, Any]) -> dict[str, str]:
+    """URL of each service by name; none holds a credential."""
+    return {each["name"]: each["url"] for each in environment["services"] if each["url"]}
 
 
 def configured() -> EnvironmentSpec:

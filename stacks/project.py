@@ -204,10 +204,17 @@ class Project:
         """
         from blueprints import keys
 
-        path = self.stack_file(environment)
-        config = _yaml(path).get("config") or {}
-        data = config.get(SPEC_KEY, {}) if isinstance(config, dict) else {}
-        return keys.validate(data or {}, where=f"{path.name} {SPEC_KEY}")
+        data = self.config(environment).get(SPEC_KEY) or {}
+        return keys.validate(data, where=f"{self.stack_file(environment).name} {SPEC_KEY}")
+
+    def config(self, environment: str) -> dict[str, Any]:
+        """The ``config`` section of ``Pulumi.<environment>.yaml``: our spec, and whatever else a team keeps.
+
+        Raises:
+            UsageProblem: There is no such environment, or the file is no YAML.
+        """
+        config = _yaml(self.stack_file(environment)).get("config")
+        return config if isinstance(config, dict) else {}
 
     def write_spec(self, environment: str, spec: EnvironmentSpec) -> None:
         """Store the spec; other config of the environment stays. A new environment is made.
@@ -221,7 +228,7 @@ class Project:
         config = data.get("config") or {}
         data["config"] = {**config, SPEC_KEY: _only_chosen(spec)}
         try:
-            _write_file(path, _dump(data))
+            write_file(path, _dump(data))
         except OSError as error:
             raise disk_problem(error, path) from None
 
@@ -236,7 +243,7 @@ class Project:
                 expected="the passphrase its secrets were encrypted with",
                 todo="copy the file from where the project was made, or set PULUMI_CONFIG_PASSPHRASE",
             )
-        _write_file(self.passphrase_file, secrets.token_urlsafe(32) + "\n", mode=0o600)
+        write_file(self.passphrase_file, secrets.token_urlsafe(32) + "\n", mode=0o600)
 
     def _link_provider(self) -> None:
         """Point ``.modelyard/bin`` at the provider of the environment Modelyard runs in."""
@@ -328,7 +335,7 @@ def write_together(root: Path, texts: dict[str, str]) -> None:
         root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".modelyard-init-", dir=root))
         for number, text in enumerate(targets.values()):
-            _write_file(staging / str(number), text)
+            write_file(staging / str(number), text)
         for number, target in enumerate(targets):
             target.parent.mkdir(parents=True, exist_ok=True)
             moved.append(target)
@@ -347,7 +354,7 @@ def write_together(root: Path, texts: dict[str, str]) -> None:
     staging.rmdir()
 
 
-def _write_file(path: Path, text: str, mode: int = 0o644) -> None:
+def write_file(path: Path, text: str, mode: int = 0o644) -> None:
     """Write in one step: a reader sees the old text or the new, whole."""
     descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

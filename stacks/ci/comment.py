@@ -84,16 +84,6 @@ def changes(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda step: step.get("urn") not in dangerous)
 
 
-def dangerous(document: Mapping[str, Any]) -> list[str]:
-    """The resources whose data may be lost, in words."""
-    lost = set(document.get("dangerous") or ())
-    return [
-        f"{step.get('type')} {step.get('name')} ({step.get('verb')})"
-        for step in document["steps"]
-        if step.get("urn") in lost
-    ]
-
-
 def _failure(document: Mapping[str, Any]) -> str:
     where = f"{document.get('where')}: " if document.get("where") else ""
     lines = [f"**▲ {_text(where + str(document['error']))}**", ""]
@@ -129,10 +119,10 @@ def _counts(document: Mapping[str, Any], drift: bool) -> str:
 
 
 def _danger(document: Mapping[str, Any]) -> list[str]:
-    lost = dangerous(document)
-    if not lost:
-        return []
-    return ["> **▲ Data may be lost**", ">", *(f"> - {_text(each)}" for each in lost), ""]
+    urns = set(document.get("dangerous") or ())
+    lost = [step for step in document["steps"] if step.get("urn") in urns]
+    named = [_text(f"{step.get('type')} {step.get('name')} ({step.get('verb')})") for step in lost]
+    return ["> **▲ Data may be lost**", ">", *(f"> - {each}" for each in named), ""] if named else []
 
 
 def _table(document: Mapping[str, Any], room: int) -> list[str]:

@@ -6,17 +6,19 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blueprints.environment import Environment
-from blueprints.errors import ExitCode, Problem
+from blueprints.errors import Problem
 from stacks.engine.events import Event, Outcome, Phase, Plan
-from stacks.engine.results import ResourceState
+from stacks.engine.results import Applied, ResourceState
 from stacks.project import Project, disk_problem
 
 if TYPE_CHECKING:
+    from stacks.engine.fingerprint import Fingerprint
     from stacks.engine.watch import Watcher
     from stacks.engine.workspace import Command, QuickStack
     from stacks.toolchain import EngineBinary
@@ -58,23 +60,47 @@ class Engine:
         Raises:
             Problem: The spec is wrong, the engine fails, the passphrase is wrong.
         """
+        before = self._fingerprint()
         watcher, seconds = self._operate(
             "preview", lambda stack, on: stack.preview(refresh=True, on_event=on)
         )
-        return Plan(self.project.name, self.environment, watcher.steps, seconds)
+        return Plan(
+            self.project.name,
+            self.environment,
+            watcher.steps,
+            seconds,
+            watcher.outputs_change,
+            watcher.urls,
+            # A preview may mend the state first; configuration and program are those it started from.
+            replace(before, state=self._fingerprint().state),
+        )
 
-    def up(self) -> Outcome:
+    def up(self, plan: Plan | None = None) -> Outcome:
         """Look at the truth, then bring the environment to its spec.
 
+        Args:
+            plan: What a person agreed to; refused when what it was made from has changed.
+
         Raises:
-            Problem: A resource fails, somebody else is at work (exit code 3), it was cancelled (130), or the
-                environment is protected and what its CI runs is not pinned.
+            Problem: The plan is out of date, a resource fails, somebody else is at work (exit code 3), it
+                was cancelled (130), or the environment is protected and what its CI runs is not pinned.
         """
         if self.project.spec(self.environment).protected:
             from stacks.ci.files import require_pins
 
             require_pins(self.project, self.environment)
+        if plan is not None and plan.fingerprint is not None:
+            differences = plan.fingerprint.differences(self._fingerprint())
+            if differences:
+                from stacks.engine.saved_plan import stale
+
+                raise stale(differences, self.environment)
         return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on))
+
+    def _fingerprint(self) -> Fingerprint:
+        from stacks.engine.fingerprint import fingerprint
+
+        return fingerprint(self.project, self.environment, self._recorded())
 
     def refresh(self) -> Outcome:
         """Record what is really there; the steps tell what drifted.
@@ -90,9 +116,26 @@ class Engine:
         Raises:
             Problem: As for :meth:`up`.
         """
+        if any(each.protected for each in self.resources()):
+            self.unprotect()
         outcome = self._change("destroy", lambda stack, on: stack.destroy(on_event=on))
         self._sweep(delete_data)
         return outcome
+
+    def unprotect(self, names: Sequence[str] = ()) -> None:
+        """Let the engine replace or delete what a protected environment guards; the next ``up`` guards it
+        again.
+
+        Args:
+            names: Of resources; none: all.
+
+        Raises:
+            Problem: The engine fails.
+        """
+        urns = [each.urn for each in self.resources() if each.name in names]
+        if names and not urns:
+            return
+        self._cli(["state", "unprotect", "--yes", *(urns or ["--all"])])
 
     def cancel(self) -> None:
         """Stop the running operation once what it has begun is done. Safe from any thread."""
@@ -107,25 +150,14 @@ class Engine:
         Raises:
             Problem: Nothing is up, or the passphrase is wrong.
         """
-        from pulumi.automation.errors import CommandError
-
-        from stacks.engine.workspace import checkpoint_file, variables
+        from stacks.engine.workspace import checkpoint_file
 
         checkpoint = checkpoint_file(self.project, self.environment)
         self.project.stack_file(self.environment)
         if checkpoint is not None and not checkpoint.is_file():
             raise self._nothing_is_up()
-        command = self._new_command()
-        arguments = ["stack", "output", "--json", "--show-secrets", "--stack", self.environment]
-        try:
-            done = command.run(
-                arguments, str(self.project.root), variables(self.project, self._found_engine())
-            )
-        except CommandError as error:
-            if "no stack named" in str(error):
-                raise self._nothing_is_up() from None
-            raise self._explained(error, None, interrupted=command.interrupted) from None
-        found = json.loads(done.stdout or "{}").get("environment")
+        done = self._cli(["stack", "output", "--json", "--show-secrets"])
+        found = json.loads(done or "{}").get("environment")
         if not found:
             raise self._nothing_is_up()
         return Environment.model_validate(found)
@@ -136,13 +168,42 @@ class Engine:
         Raises:
             Problem: The state is kept elsewhere and cannot be read.
         """
-        from stacks.engine.state import recorded, resource_states
+        from stacks.engine.state import resource_states
+
+        return resource_states(self._recorded())
+
+    def applied(self) -> Applied | None:
+        """What the last ``up`` built; None when there was none, or one of a release that did not record it.
+
+        Raises:
+            Problem: The state is kept elsewhere and cannot be read.
+        """
+        from stacks.engine.state import applied
+
+        return applied(self._recorded())
+
+    def _recorded(self) -> list[dict[str, Any]]:
+        from stacks.engine.state import recorded
         from stacks.engine.workspace import checkpoint_file
 
         checkpoint = checkpoint_file(self.project, self.environment)
-        return resource_states(self._exported() if checkpoint is None else recorded(checkpoint))
+        return self._exported() if checkpoint is None else recorded(checkpoint)
 
     def _exported(self) -> list[dict[str, Any]]:
+        from stacks.engine.faults import NothingIsUp
+
+        try:
+            deployment = json.loads(self._cli(["stack", "export"]))["deployment"]
+        except NothingIsUp:
+            return []
+        return list(deployment.get("resources") or [])
+
+    def _cli(self, arguments: list[str]) -> str:
+        """What one command of the CLI on this stack prints.
+
+        Raises:
+            Problem: It fails; "nothing is up" when there is no such stack.
+        """
         from pulumi.automation.errors import CommandError
 
         from stacks.engine.workspace import variables
@@ -150,20 +211,17 @@ class Engine:
         command = self._new_command()
         environment = variables(self.project, self._found_engine())
         try:
-            done = command.run(
-                ["stack", "export", "--stack", self.environment], str(self.project.root), environment
-            )
+            done = command.run([*arguments, "--stack", self.environment], str(self.project.root), environment)
         except CommandError as error:
-            raise self._explained(error, None, interrupted=False) from None
-        return list(json.loads(done.stdout)["deployment"].get("resources") or [])
+            if "no stack named" in str(error):
+                raise self._nothing_is_up() from None
+            raise self._explained(error, None, interrupted=command.interrupted) from None
+        return done.stdout
 
     def _nothing_is_up(self) -> Problem:
-        return Problem(
-            "nothing is up",
-            where=f"environment {self.environment}",
-            todo="modelyard up",
-            code=ExitCode.FAILED,
-        )
+        from stacks.engine.faults import NothingIsUp
+
+        return NothingIsUp("nothing is up", where=f"environment {self.environment}", todo="modelyard up")
 
     def _found_engine(self) -> EngineBinary:
         if self._binary is None:
@@ -188,7 +246,7 @@ class Engine:
 
     def _change(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> Outcome:
         watcher, seconds = self._operate(operation, act)
-        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics))
+        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics), watcher.urls)
 
     def _operate(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> tuple[Watcher, float]:
         """Run one operation of the engine and tell of it."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
 from blueprints.layers import Layer
+from stacks.engine.fingerprint import Fingerprint
 
 
 class Verb(StrEnum):
@@ -120,6 +124,21 @@ class Plan:
     environment: str
     steps: tuple[Step, ...]
     seconds: float
+    outputs_change: bool = False
+    """Whether the stack's outputs would change: a key of the spec that no resource depends on does that."""
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """URL of each service by name, of those that are known before an ``up``."""
+    fingerprint: Fingerprint | None = None
+    """What the plan was made from; an ``up`` that is given the plan refuses when it has changed."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what would be done to every resource; the same plan has the same digest, whoever
+        made it."""
+        done = [
+            [step.urn, step.verb.value, list(step.detail)] for step in self.steps if step.type != "component"
+        ]
+        return hashlib.sha256(json.dumps(sorted(done), ensure_ascii=False).encode()).hexdigest()
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb applies to."""
@@ -132,6 +151,11 @@ class Plan:
             step.verb not in (Verb.SAME, Verb.READ, Verb.REFRESH) and step.type != "component"
             for step in self.steps
         )
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether applying the plan would do nothing at all."""
+        return not self.changes and not self.outputs_change
 
     @property
     def dangerous(self) -> tuple[Step, ...]:
@@ -147,6 +171,8 @@ class Outcome:
     steps: tuple[Step, ...] = ()
     seconds: float = 0.0
     diagnostics: tuple[Diagnostic, ...] = field(default=())
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """URL of each service by name, after an ``up``."""
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb was applied to."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from blueprints.errors import ExitCode, Problem
+from stacks.engine.naming import name_of
 from stacks.engine.watch import Watcher, plain_text
 
 #: Sentences in which the engine sums up what it has already said.
@@ -13,6 +14,10 @@ _SUMMARIES = re.compile(
     r"^(update|preview|refresh|destroy|deletion|resource \w+) failed"
     r"|^one or more|^an unhandled error|occurred during|^stopped because|operation (was )?cancell?ed"
 )
+
+
+class NothingIsUp(Problem):
+    """The environment was never brought up, or was taken down."""
 
 
 def explained(
@@ -39,6 +44,9 @@ def explained(
         problem = known(text, where, state)
         if problem is not None:
             return problem
+    problem = _guarded(watcher, where)
+    if problem is not None:
+        return problem
     return _resource(watcher, where) or Problem(_last_error(text), where=where, todo="modelyard doctor")
 
 
@@ -85,6 +93,23 @@ def _backend(text: str, where: str, state: Path | None) -> Problem | None:
             "the recorded state cannot be read", where=str(state or where), todo="modelyard doctor"
         )
     return None
+
+
+def _guarded(watcher: Watcher | None, where: str) -> Problem | None:
+    """The engine refuses to delete what holds the data of a protected environment."""
+    found = (
+        re.search(r'"(urn:[^"]+)" cannot be \w+\s+because it is protected', each.message)
+        for each in (watcher.errors if watcher else ())
+    )
+    names = sorted({name_of(match[1]) for match in found if match})
+    if not names:
+        return None
+    return Problem(
+        f"the environment is protected, and this would replace or delete data of it: {', '.join(names)}",
+        where=where,
+        expected="a change that keeps them, or each named",
+        todo="modelyard up " + " ".join(f"--allow-replace {name}" for name in names),
+    )
 
 
 def _resource(watcher: Watcher | None, where: str) -> Problem | None:

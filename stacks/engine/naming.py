@@ -14,6 +14,7 @@ _COMPONENTS = {layer_token(layer.value): layer for layer in Layer}
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"
 MASK = "[secret]"
+STACK = "pulumi:pulumi:Stack"
 #: Property names that are never shown, even when a provider forgot to mark them.
 _NEVER = ("password", "secret", "token", "passphrase", "environment")
 
@@ -41,7 +42,7 @@ def layer_of(urn: str) -> Layer | None:
 
 def is_plumbing(token: str) -> bool:
     """The stack itself and providers: no resource a person asked for."""
-    return token == "pulumi:pulumi:Stack" or token.startswith("pulumi:providers:")
+    return token == STACK or token.startswith("pulumi:providers:")
 
 
 def shown(key: str, value: Any) -> str:

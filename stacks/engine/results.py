@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from blueprints.layers import Layer
+
+if TYPE_CHECKING:
+    from blueprints.spec import EnvironmentSpec
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class ResourceState:
         created: When it was made, UTC; None when not recorded.
         modified: When it last changed.
         stateful: Whether replacing or deleting it can lose data.
+        protected: Whether the engine refuses to replace or delete it.
     """
 
     urn: str
@@ -37,3 +42,12 @@ class ResourceState:
     created: datetime | None
     modified: datetime | None
     stateful: bool
+    protected: bool = False
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the last ``up`` built: the spec it followed, and the version of Modelyard that did."""
+
+    spec: EnvironmentSpec
+    version: str

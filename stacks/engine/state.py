@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from blueprints.errors import UsageProblem
 from stacks.engine import naming
-from stacks.engine.results import ResourceState
+from stacks.engine.results import Applied, ResourceState
 from stacks.local.kinds import STATEFUL
 
 
@@ -32,6 +33,19 @@ def resource_states(resources: list[dict[str, Any]]) -> tuple[ResourceState, ...
     )
 
 
+def applied(resources: list[dict[str, Any]]) -> Applied | None:
+    """What the stack's own outputs say of the last ``up``; None when they say nothing that can be read."""
+    # Pydantic is a large part of what a first frame would pay for.
+    from blueprints import keys
+
+    stack = next((each for each in resources if each.get("type") == naming.STACK), {})
+    outputs = stack.get("outputs") or {}
+    try:
+        return Applied(keys.validate(outputs["spec"]), str(outputs["modelyard"]))
+    except (KeyError, UsageProblem):
+        return None
+
+
 def _state(data: Mapping[str, Any]) -> ResourceState:
     urn, token = str(data["urn"]), str(data["type"])
     hidden = set(data.get("additionalSecretOutputs") or ())
@@ -50,6 +64,7 @@ def _state(data: Mapping[str, Any]) -> ResourceState:
         created=_time(data.get("created")),
         modified=_time(data.get("modified")),
         stateful=token in STATEFUL,
+        protected=bool(data.get("protect")),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from blueprints.layers import Layer
@@ -60,6 +60,8 @@ class Watcher:
         self._drift: dict[str, tuple[str, ...]] = {}
         self._refreshing: set[str] = set()
         self._began: dict[str, float] = {}
+        self.outputs_change = False
+        self.urls: dict[str, str] = {}
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -104,6 +106,8 @@ class Watcher:
             self._say(ResourceStarted(step, self._history.expected(step)))
 
     def _finished(self, metadata: Any) -> None:
+        if metadata.type == naming.STACK:
+            self._outputs(metadata)
         if naming.is_plumbing(metadata.type):
             return
         step = self._step(metadata)
@@ -118,6 +122,14 @@ class Watcher:
         if step.verb not in _QUIET:
             self._history.note(step, seconds)
             self._say(ResourceFinished(step, seconds))
+
+    def _outputs(self, metadata: Any) -> None:
+        """The program has ended and its outputs are known, secret ones masked."""
+        before = metadata.old.outputs if metadata.old else None
+        after = metadata.new.outputs if metadata.new else None
+        self.outputs_change = (before or {}) != (after or {})
+        urls = (after or {}).get("urls")
+        self.urls = dict(urls) if isinstance(urls, Mapping) else {}
 
     def _refreshed(self, step: Step, seconds: float) -> None:
         """The truth about a resource is known; a difference explains the step that follows."""

@@ -11,9 +11,9 @@ def token(kind: str) -> str:
     return f"{MODULE}:{kind}"
 
 
-#: Type tokens whose replacement or deletion can lose data or lock people out of it.
+#: Type tokens whose replacement or deletion can lose data. A secret lives and stays with the data it opens.
 STATEFUL: frozenset[str] = frozenset(
-    token(kind) for kind in ("Secret", "PostgresCluster", "PostgresDatabase", "Bucket", "DataFolder")
+    token(kind) for kind in ("PostgresCluster", "PostgresDatabase", "Bucket", "DataFolder")
 )
 
 

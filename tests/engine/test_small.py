@@ -21,7 +21,7 @@ from blueprints.keys import assign
 from stacks.engine import Engine, Event, Phase, ResourceStarted, Step, Verb
 from stacks.engine.workspace import checkpoint_file, variables
 from stacks.local.home import Home
-from stacks.local.processes import MARKER
+from stacks.local.processes import marker_of
 from stacks.local.supervisor import Supervisor
 from stacks.project import Project
 from stacks.toolchain import find_engine
@@ -33,11 +33,10 @@ UP = "import sys, pathlib; from stacks.engine import Engine; from stacks.project
 )
 
 
-def marker_of(process: psutil.Process | int) -> str:
+def parent_marker(process: psutil.Process) -> str:
     try:
-        known = psutil.Process(process) if isinstance(process, int) else process
-        return str(known.environ().get(MARKER, ""))
-    except (psutil.Error, OSError):
+        return marker_of(psutil.Process(process.ppid()))
+    except psutil.Error:
         return ""
 
 
@@ -45,8 +44,8 @@ def services(project: Project) -> Counter[str]:
     """How many process families run for each service: the children of the supervisor."""
     found: Counter[str] = Counter()
     for process in psutil.process_iter():
-        mark, above = marker_of(process), marker_of(process.ppid())
-        if mark.startswith(f"{project.folder('dev')}/") and above != mark:
+        mark = marker_of(process)
+        if mark.startswith(f"{project.folder('dev')}/") and parent_marker(process) != mark:
             found[mark.rsplit("/", 1)[1]] += 1
     return found
 
@@ -111,6 +110,20 @@ def test_one_key_touches_only_its_service(small: Project) -> None:
         small.write_spec("dev", SMALL)
     assert changed(outcome.steps) == {"service tracking": Verb.UPDATE}
     assert started == ["service tracking"]
+    Engine(small, "dev").up()
+
+
+def test_a_key_that_no_resource_depends_on_still_arrives(small: Project) -> None:
+    small.write_spec("dev", assign(SMALL, ["protected=yes"]))
+    try:
+        plan = Engine(small, "dev").preview()
+        assert (plan.changes, plan.outputs_change, plan.unchanged) == (0, True, False)
+        outcome = Engine(small, "dev").up()
+        assert Engine(small, "dev").outputs().protected
+        assert Engine(small, "dev").preview().unchanged
+    finally:
+        small.write_spec("dev", SMALL)
+    assert set(outcome.urls) == {"storage", "tracking"}
     Engine(small, "dev").up()
 
 

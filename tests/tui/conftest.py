@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,17 +24,18 @@ class Told:
 Modelyard = Callable[..., Told]
 
 
+def run_modelyard(capsys: pytest.CaptureFixture[str], *words: str | Path) -> Told:
+    """Run the command line in this process."""
+    argv: Sequence[str] = [str(word) for word in words]
+    code = main(argv)
+    captured = capsys.readouterr()
+    return Told(code, captured.out, captured.err)
+
+
 @pytest.fixture
 def modelyard(capsys: pytest.CaptureFixture[str]) -> Modelyard:
     """Run the command line in this process."""
-
-    def run(*words: str | Path) -> Told:
-        argv: Sequence[str] = [str(word) for word in words]
-        code = main(argv)
-        captured = capsys.readouterr()
-        return Told(code, captured.out, captured.err)
-
-    return run
+    return partial(run_modelyard, capsys)
 
 
 @pytest.fixture

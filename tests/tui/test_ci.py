@@ -41,7 +41,7 @@ def test_dry_run_prints_and_writes_nothing(modelyard: Modelyard, repository: Pat
     told = modelyard("-C", repository, "ci", platform, "--dry-run")
     assert told.code == 0
     assert "modelyard" in told.out
-    assert "--fail-on drift" in told.out
+    assert "ci comment" in told.out
     assert sorted(repository.iterdir()) == before
 
 
@@ -117,21 +117,14 @@ def test_a_plan_becomes_a_comment_from_a_file_or_stdin(
 
 
 @pytest.mark.parametrize(
-    ("more", "danger", "drift"),
-    [
-        ({}, 1, 1),
-        ({"dangerous": []}, 0, 1),
-        ({"dangerous": [], "steps": []}, 0, 0),
-        ({"error": "the engine failed"}, 1, 1),
-    ],
+    ("more", "code"), [({}, 1), ({"dangerous": [], "steps": []}, 0), ({"error": "the engine failed"}, 1)]
 )
-def test_when_a_job_turns_red(
-    modelyard: Modelyard, tmp_path: Path, more: dict[str, Any], danger: int, drift: int
+def test_when_the_nightly_job_turns_red(
+    modelyard: Modelyard, tmp_path: Path, more: dict[str, Any], code: int
 ) -> None:
     path = plan_file(tmp_path, **more)
     assert modelyard("ci", "comment", path).code == 0
-    assert modelyard("ci", "comment", path, "--fail-on", "danger").code == danger
-    assert modelyard("ci", "comment", path, "--fail-on", "drift").code == drift
+    assert modelyard("ci", "comment", path, "--drift").code == code
 
 
 @pytest.mark.parametrize(
@@ -163,7 +156,7 @@ def test_pin_without_a_network_names_everything_and_writes_nothing(
 
 
 def test_preview_of_a_protected_environment_warns_before_up_refuses(
-    modelyard: Modelyard, repository: Path
+    modelyard: Modelyard, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modelyard("-C", repository, "init", "--yes", "--set", "protected=true")
     modelyard("-C", repository, "ci", "github")
@@ -171,6 +164,7 @@ def test_preview_of_a_protected_environment_warns_before_up_refuses(
     assert told.code == 0
     assert "△ up will be refused" in told.err
     assert "do: modelyard pin" in told.err
-    told = modelyard("-C", repository, "up", "--yes", "--confirm", "dev")
+    monkeypatch.setenv("MODELYARD_CONFIRM", "dev")
+    told = modelyard("-C", repository, "up", "--yes")
     assert told.code == 2
     assert "actions/checkout@v6.0.2" in told.err

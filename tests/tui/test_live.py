@@ -138,6 +138,8 @@ def test_up_again_changes_nothing_and_leaves_a_trace(live: Live, modelyard: Mode
     told = modelyard("-C", live.project.root, "up", "--yes", "--json", "--why", "nothing new")
     assert told.code == 0, told.err
     assert json.loads(told.out)["changes"] == 0
+    # One look at the truth is enough to know that there is nothing to do.
+    assert "bringing the environment up" not in told.err
     fresh = list(log.entries())[before:]
     assert [entry.action for entry in fresh] == ["environment.up.started", "environment.up.done"]
     assert {entry.why for entry in fresh} == {"nothing new"}

@@ -113,11 +113,9 @@ class Output:
         if not typed and self.interactive:
             typed = self._ask(f"{why}\ntype {name} to go on: ")
         if not typed:
-            raise UsageProblem(why, expected=f"the environment's name, {name}", todo=todo)
+            raise UsageProblem(why, expected=f"the name {name}, typed or given", todo=todo)
         if typed != name:
-            raise UsageProblem(
-                f"{typed!r} is not the environment's name", expected=name, todo="nothing was changed"
-            )
+            raise UsageProblem(f"{typed!r} is not the name", expected=name, todo="nothing was changed")
 
     def _ask(self, question: str) -> str:
         sys.stderr.write(question)

@@ -24,7 +24,7 @@ from stacks.components.local.tracking import ADMIN, Tracking
 def build(spec: EnvironmentSpec, project: str, name: str, root: Path) -> pulumi.Output[dict[str, Any]]:
     """Build the environment in ``root``; returns the Environment contract as plain data (secret)."""
     folder = root / ".modelyard" / name
-    home = Home(str(folder))
+    home = Home(str(folder), spec.protected)
     access = Access(home)
     network = Network(home)
     database = Database(spec.database, home, access, network)

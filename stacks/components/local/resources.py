@@ -7,14 +7,20 @@ from typing import Any
 
 import pulumi
 
-from stacks.local.kinds import PACKAGE, layer_token, token
+from blueprints.layers import Layer
+from stacks.local.kinds import PACKAGE, STATEFUL, layer_token, token
 
 
 class Home(pulumi.ProviderResource):
-    """The provider, bound to the folder of one environment."""
+    """The provider, bound to the folder of one environment.
 
-    def __init__(self, folder: str) -> None:
+    Attributes:
+        protected: Whether the engine refuses to replace or delete what holds data.
+    """
+
+    def __init__(self, folder: str, protected: bool) -> None:
         super().__init__(PACKAGE, "local", {"home": folder})
+        self.protected = protected
 
 
 class LayerComponent(pulumi.ComponentResource):
@@ -22,6 +28,7 @@ class LayerComponent(pulumi.ComponentResource):
 
     def __init__(self, layer: str, home: Home) -> None:
         super().__init__(layer_token(layer), layer, None, pulumi.ResourceOptions(providers=[home]))
+        self.home = home
 
 
 class _Local(pulumi.CustomResource):
@@ -34,12 +41,25 @@ class _Local(pulumi.CustomResource):
         self,
         name: str,
         inputs: Mapping[str, Any],
-        parent: pulumi.Resource,
+        parent: LayerComponent,
         after: list[pulumi.Resource] | None = None,
     ) -> None:
         properties = {**inputs, **dict.fromkeys(self.outputs)}
         options = pulumi.ResourceOptions(parent=parent, depends_on=after or [])
+        if token(self.kind) in STATEFUL:
+            options = pulumi.ResourceOptions.merge(options, _guarded(parent.home))
         super().__init__(token(self.kind), name, properties, options)
+
+
+def _guarded(home: Home) -> pulumi.ResourceOptions:
+    """What keeps data: the engine forgets such a resource rather than delete it, refuses to touch it in a
+    protected environment, and knows it again when a later release moves it to another layer."""
+    stack = f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}"
+    return pulumi.ResourceOptions(
+        protect=home.protected,
+        retain_on_delete=True,
+        aliases=[pulumi.Alias(parent=f"{stack}::{layer_token(layer)}::{layer}") for layer in Layer],
+    )
 
 
 class Secret(_Local):
@@ -48,7 +68,7 @@ class Secret(_Local):
     kind, outputs = "Secret", ("value",)
     value: pulumi.Output[str]
 
-    def __init__(self, name: str, parent: pulumi.Resource) -> None:
+    def __init__(self, name: str, parent: LayerComponent) -> None:
         super().__init__(name, {"name": name, "length": 32}, parent)
 
 
@@ -59,7 +79,7 @@ class Port(_Local):
     numbers: pulumi.Output[list[int]]
 
     def __init__(
-        self, name: str, parent: pulumi.Resource, number: int | None = None, count: int | None = None
+        self, name: str, parent: LayerComponent, number: int | None = None, count: int | None = None
     ) -> None:
         super().__init__(f"{name}-port", {"name": name, "number": number, "count": count}, parent)
 
@@ -83,7 +103,7 @@ class DataFolder(_Local):
     kind, outputs = "DataFolder", ("path",)
     path: pulumi.Output[str]
 
-    def __init__(self, name: str, parent: pulumi.Resource) -> None:
+    def __init__(self, name: str, parent: LayerComponent) -> None:
         super().__init__(f"{name}-data", {"name": name}, parent)
 
 

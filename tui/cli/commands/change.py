@@ -1,14 +1,16 @@
-"""``preview``, ``up``, ``refresh`` and ``destroy``: the commands that run the engine."""
+"""``preview``, ``up``, ``apply``, ``refresh`` and ``destroy``: the commands that run the engine."""
 
 from __future__ import annotations
 
 import signal
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from blueprints.errors import ExitCode, Problem
+from blueprints.errors import ExitCode, Problem, UsageProblem
+from tui.cli import consent
 from tui.cli.output import Output
 
 if TYPE_CHECKING:
@@ -23,16 +25,15 @@ def add(parser: ArgumentParser, name: str) -> None:
     """Declare the options of the command ``name``."""
     if name == "preview":
         parser.add_argument("--all", action="store_true", help="list unchanged resources too")
+        parser.add_argument("--save", metavar="FILE", type=Path, help="write the plan, for apply")
         return
     parser.add_argument("--why", metavar="TEXT", default="", help="reason, for the audit log")
-    if name in ("up", "destroy"):
-        parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
-        parser.add_argument(
-            "--confirm",
-            metavar="NAME",
-            help="the environment's name: needed where data or protection is at stake",
-        )
+    if name in ("up", "apply"):
+        consent.options(parser)
+    if name == "apply":
+        parser.add_argument("plan", metavar="FILE", type=Path, help="what preview --save wrote")
     if name == "destroy":
+        parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
         parser.add_argument(
             "--delete-data",
             metavar="NAME",
@@ -51,6 +52,7 @@ def run(args: Namespace, out: Output) -> int:
         command: dict[str, Callable[[Session, Namespace, Output], int]] = {
             "preview": _preview,
             "up": _up,
+            "apply": _apply,
             "refresh": _refresh,
             "destroy": _destroy,
         }
@@ -60,6 +62,11 @@ def run(args: Namespace, out: Output) -> int:
 def _preview(session: Session, args: Namespace, out: Output) -> int:
     plan = operate(session, out, lambda engine: engine.preview())
     show_plan(plan, out, everything=args.all)
+    if args.save is not None:
+        from stacks.engine import saved_plan
+
+        saved_plan.save(plan, args.save)
+        out.say(f"● plan saved: modelyard apply {args.save}")
     _warn_of_tags(session, out)
     out.document(plan_document(plan))
     return ExitCode.DONE
@@ -77,42 +84,52 @@ def _warn_of_tags(session: Session, out: Output) -> None:
 
 
 def _up(session: Session, args: Namespace, out: Output) -> int:
+    named = consent.lift(session, args, out)
     plan = operate(session, out, lambda engine: engine.preview())
+    return _carry_out(session, plan, args, out, named)
 
+
+def _apply(session: Session, args: Namespace, out: Output) -> int:
+    """Carry out a saved plan, if what it was made from and what it found are still so."""
+    from stacks.engine import saved_plan
+
+    saved = saved_plan.load(args.plan)
+    if (saved.project, saved.environment) != (session.project.name, session.environment_name):
+        raise UsageProblem(
+            f"is a plan for {saved.project}/{saved.environment}", where=str(args.plan), expected=session.title
+        )
+    named = consent.lift(session, args, out)
+    plan = operate(session, out, lambda engine: engine.preview())
+    assert plan.fingerprint is not None
+    differences = saved.fingerprint.differences(plan.fingerprint)
+    if not differences and plan.digest != saved.digest:
+        differences = ("what is really there",)
+    if differences:
+        raise saved_plan.stale(differences, session.environment_name)
+    return _carry_out(session, plan, args, out, named)
+
+
+def _carry_out(session: Session, plan: Plan, args: Namespace, out: Output, named: bool) -> int:
     if plan.changes and not out.as_json:
         show_plan(plan, out)
     _warn_of_tags(session, out)
-    _allow(session, plan, args, out)
-    outcome = _recorded(session, "up", args.why, out, lambda engine: engine.up())
-    session.environment(again=True)
+    consent.agree(session, plan, args, out, named)
+    outcome = _recorded(session, "up", args.why, out, lambda engine: _applied(engine, plan))
     changed = f"{outcome.changes} changed" if outcome.changes else "nothing to change"
     out.say(f"● {session.title} is up: {changed}, {outcome.seconds:.1f} s")
     _tell(session, outcome, out)
-    for service in session.environment().services:
-        if service.url:
-            out.line(f"{service.name}\t{service.url}")
+    for name, url in outcome.urls.items():
+        out.line(f"{name}\t{url}")
     return ExitCode.DONE
 
 
-def _allow(session: Session, plan: Plan, args: Namespace, out: Output) -> None:
-    """Ask what has to be asked before ``plan`` is applied.
+def _applied(engine: Engine, plan: Plan) -> Outcome:
+    """Carry the plan out; one that has just looked at the truth and found nothing to do is done."""
+    from stacks.engine.events import Outcome
 
-    Nothing to change: no question. Otherwise ``--yes`` or a yes at the terminal. Where a stateful resource
-    would be replaced or deleted, or the environment is protected, its name has to be typed.
-    """
-    if not plan.changes:
-        return
-    name = session.environment_name
-    again = f"modelyard up --env {name} --yes --confirm {name}"
-    if plan.dangerous:
-        lost = ", ".join(f"{step.type} {step.name} ({step.verb.value})" for step in plan.dangerous)
-        out.confirm_name(name, f"data may be lost: {lost}", args.confirm, again)
-        return
-    if session.spec().protected:
-        out.confirm_name(name, f"{session.title} is protected", args.confirm, again)
-        return
-    if not args.yes:
-        out.confirm(f"apply {plan.changes} changes to {session.title}?", "modelyard up --yes")
+    if plan.unchanged:
+        return Outcome("up", plan.steps, plan.seconds, urls=plan.urls)
+    return engine.up(plan)
 
 
 def _refresh(session: Session, args: Namespace, out: Output) -> int:
@@ -138,23 +155,18 @@ def _destroy(session: Session, args: Namespace, out: Output) -> int:
         out.confirm_name(
             name,
             f"deletes every database, object, model and log of {session.title}; there is no way back",
-            args.delete_data or args.confirm,
+            args.delete_data,
             f"modelyard destroy --env {name} --yes --delete-data={name}",
         )
-    elif session.spec().protected:
-        out.confirm_name(
-            name,
-            f"{session.title} is protected",
-            args.confirm,
-            f"modelyard destroy --env {name} --yes --confirm {name}",
-        )
-    elif not args.yes:
+    elif not args.yes and not consent.protected(session):
         out.confirm_name(
             name,
             f"stops every service of {session.title}; data is kept",
-            args.confirm,
+            None,
             f"modelyard destroy --env {name} --yes",
         )
+    if consent.protected(session):
+        consent.agree_to_protected(session, out, "destroy")
     action = "destroy-with-data" if delete_data else "destroy"
     outcome = _recorded(
         session, action, args.why, out, lambda engine: engine.destroy(delete_data=delete_data)
@@ -266,6 +278,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "environment": plan.environment,
         "seconds": plan.seconds,
         "changes": plan.changes,
+        "digest": plan.digest,
         "counts": _counts(plan),
         "dangerous": [step.urn for step in plan.dangerous],
         "steps": plan.steps,

@@ -28,9 +28,9 @@ def add(parser: ArgumentParser, name: str) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite files that were edited by hand")
     parser.add_argument("--dry-run", action="store_true", help="print the files, write nothing")
     parser.add_argument(
-        "--fail-on",
-        choices=("danger", "drift"),
-        help="of comment: exit 1 when data may be lost, or anything differs, or the preview failed",
+        "--drift",
+        action="store_true",
+        help="of comment: tell the plan as drift; exit 1 when anything differs or the preview failed",
     )
 
 
@@ -48,8 +48,8 @@ def _write(args: Namespace, out: Output) -> int:
     from stacks.project import Project
 
     find_platform(args.what)
-    if args.file or args.fail_on:
-        raise UsageProblem("FILE and --fail-on belong to comment and post", where=f"ci {args.what}")
+    if args.file or args.drift:
+        raise UsageProblem("FILE and --drift belong to comment and post", where=f"ci {args.what}")
     project = Project.find(args.folder)
     made = files(project, args.what)
     if args.dry_run:
@@ -115,14 +115,11 @@ def _comment(args: Namespace, out: Output) -> int:
     if "error" in document:
         # A fault names no environment; its comment takes the place of that environment's last plan.
         document |= {"project": _project_name(args.folder), "environment": args.environment or "environment"}
-    text = comment.markdown(document, drift=args.fail_on == "drift")
+    text = comment.markdown(document, drift=args.drift)
     reason = ""
     if "error" in document:
-        reason = "the preview failed" if args.fail_on else ""
-    elif args.fail_on == "danger" and (lost := comment.dangerous(document)):
-        name = document["environment"]
-        reason = f"data may be lost: {', '.join(lost)}. To do it: modelyard --env {name} up --confirm {name}"
-    elif args.fail_on == "drift" and (found := comment.changes(document)):
+        reason = "the preview failed" if args.drift else ""
+    elif args.drift and (found := comment.changes(document)):
         reason = f"{len(found)} resources differ from the committed spec. modelyard up puts them right"
     out.line(text.rstrip("\n"))
     out.document({"markdown": text, "failed": bool(reason), "reason": reason})
@@ -143,7 +140,7 @@ def _project_name(folder: Path) -> str:
 def _post(args: Namespace, out: Output) -> int:
     from stacks.ci.post import post
 
-    if args.force or args.dry_run or args.fail_on:
+    if args.force or args.dry_run or args.drift:
         raise UsageProblem("takes no options", where="ci post", expected="modelyard ci post [FILE]")
     done = post(_read(args.file))
     out.say(f"comment {done}")

@@ -31,7 +31,7 @@ def run(args: Namespace, out: Output) -> int:
         if isinstance(value, Mapping | list):
             _lines(value, args.key + ".", out)
         else:
-            out.line("" if value is None else str(value))
+            out.line("" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
         return ExitCode.DONE
     out.document(values)
     _lines(values, "", out)
@@ -89,4 +89,12 @@ def _lines(value: Any, prefix: str, out: Output) -> None:
     rows = list(flat(value, prefix))
     width = max((len(key) for key, _ in rows), default=0)
     for key, leaf in rows:
-        out.line(f"{key.ljust(width)}  {cell(leaf) if not isinstance(leaf, int) else leaf}")
+        # Values for programs: numbers ungrouped, booleans as JSON spells them.
+        text = (
+            str(leaf).lower()
+            if isinstance(leaf, bool)
+            else str(leaf)
+            if isinstance(leaf, int)
+            else cell(leaf)
+        )
+        out.line(f"{key.ljust(width)}  {text}")
