@@ -29,6 +29,7 @@ def variables(environment: Environment, secrets: bool = True) -> dict[str, str]:
         "MLFLOW_TRACKING_USERNAME": tracking.username,
         "MLFLOW_TRACKING_PASSWORD": tracking.password.get_secret_value(),
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
         "MODELYARD_PROJECT": environment.project,
         "MODELYARD_ENVIRONMENT_NAME": environment.name,
         "MODELYARD_DATA_ROOT": storage.buckets.get("data", ""),

@@ -39,16 +39,20 @@ class Check:
     todo: str = ""
 
 
-def needs(blueprint: Blueprint) -> tuple[Check, ...]:
-    """What the blueprint needs of this machine, by looking at files and variables only: never the network."""
-    return tuple(_need(need, amount) for need, amount in blueprint.needs.items())
+def needs(blueprint: Blueprint, folder: Path | None = None) -> tuple[Check, ...]:
+    """What the blueprint needs of this machine, by looking at files and variables only: never the network.
+
+    Args:
+        folder: Where the environment's data will lie; None: the current folder.
+    """
+    return tuple(_need(need, amount, folder or Path.cwd()) for need, amount in blueprint.needs.items())
 
 
-def _need(need: Need, amount: int) -> Check:
+def _need(need: Need, amount: int, folder: Path) -> Check:
     if need is Need.MEMORY:
         return _memory(amount)
     if need is Need.DISK:
-        return _disk(Path.cwd(), amount)
+        return _disk(folder, amount)
     simple = {
         Need.PYTHON: _python,
         Need.ENGINE: _engine,
@@ -60,7 +64,7 @@ def _need(need: Need, amount: int) -> Check:
 
 def checks(project: Project | None, blueprint: Blueprint) -> Iterator[Check]:
     """Every check, one by one, the machine first, then each environment of the project."""
-    yield from needs(blueprint)
+    yield from needs(blueprint, project.root if project else None)
     yield _clock(project)
     if project is None:
         yield Check("project", "warning", "no project here", "modelyard init")
@@ -164,11 +168,14 @@ def _environment(project: Project, environment: str) -> Iterator[Check]:
     from stacks.local.home import Home
     from stacks.local.supervisor import Supervisor
 
+    part = "spec"
     try:
         spec = project.spec(environment)
+        part = "state"
         resources = Engine(project, environment).resources()
     except Problem as problem:
-        yield Check(f"{environment}: spec", "failed", str(problem.what), problem.todo or problem.expected)
+        todo = problem.todo or problem.expected
+        yield Check(f"{environment}: {part}", "failed", f"{problem.where}: {problem.what}", todo)
         return
     if not any(each.type == "supervisor" for each in resources):
         yield Check(environment, "ok", f"{spec.blueprint}, not up")

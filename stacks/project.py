@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from blueprints.spec import EnvironmentSpec
 
 SPEC_KEY = "modelyard:spec"
+_RESTORE = "put it right, or restore it from version control"
 HOME = ".modelyard"
 _PROVIDER = "pulumi-resource-modelyard"
 _STATE_URL = f"file://./{HOME}/state"
@@ -66,7 +67,7 @@ class Project:
         """The project that ``start`` is in: the nearest folder above with a ``Pulumi.yaml``.
 
         Raises:
-            Problem: There is none, or its ``Pulumi.yaml`` cannot be read.
+            Problem: There is none, or its ``Pulumi.yaml`` cannot be read or has no fitting name.
         """
         start = start.expanduser().resolve()
         for folder in (start, *start.parents):
@@ -74,7 +75,8 @@ class Project:
             if path.is_file():
                 name = _yaml(path).get("name")
                 if not isinstance(name, str) or not name:
-                    raise Problem("has no name", where=str(path), expected="name: PROJECT")
+                    raise UsageProblem("has no name", where=str(path), expected="name: PROJECT")
+                _check_name(name, f"{path} name")
                 return cls(folder, name)
         raise UsageProblem(
             "no Modelyard project here or above",
@@ -204,17 +206,18 @@ class Project:
         """
         from blueprints import keys
 
-        data = self.config(environment).get(SPEC_KEY) or {}
-        return keys.validate(data, where=f"{self.stack_file(environment).name} {SPEC_KEY}")
+        data = self.config(environment).get(SPEC_KEY)
+        where = f"{self.stack_file(environment).name} {SPEC_KEY}"
+        return keys.validate({} if data is None else data, where=where)
 
     def config(self, environment: str) -> dict[str, Any]:
         """The ``config`` section of ``Pulumi.<environment>.yaml``: our spec, and whatever else a team keeps.
 
         Raises:
-            UsageProblem: There is no such environment, or the file is no YAML.
+            UsageProblem: There is no such environment, or the file is no map of keys.
         """
-        config = _yaml(self.stack_file(environment)).get("config")
-        return config if isinstance(config, dict) else {}
+        path = self.stack_file(environment)
+        return _config(_yaml(path), path)
 
     def write_spec(self, environment: str, spec: EnvironmentSpec) -> None:
         """Store the spec; other config of the environment stays. A new environment is made.
@@ -225,8 +228,7 @@ class Project:
         _check_names(self.name, environment)
         path = self.root / f"Pulumi.{environment}.yaml"
         data = _yaml(path) if path.exists() else {}
-        config = data.get("config") or {}
-        data["config"] = {**config, SPEC_KEY: _only_chosen(spec)}
+        data["config"] = {**_config(data, path), SPEC_KEY: _only_chosen(spec)}
         try:
             write_file(path, _dump(data))
         except OSError as error:
@@ -277,13 +279,17 @@ def disk_problem(error: OSError, path: Path) -> Problem:
     return Problem(error.strerror or str(error), where=where)
 
 
-def _check_names(name: str, environment: str) -> None:
+def _check_name(name: str, where: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
         raise UsageProblem(
             f"{name!r} is no project name",
-            where="name",
+            where=where,
             expected="1 to 100 letters, digits and . _ -, starting with a letter or digit",
         )
+
+
+def _check_names(name: str, environment: str) -> None:
+    _check_name(name, "name")
     if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", environment) or environment in ("state", "bin"):
         raise UsageProblem(
             f"{environment!r} is no environment name",
@@ -356,7 +362,11 @@ def write_together(root: Path, texts: dict[str, str]) -> None:
 
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:
     """Write in one step: a reader sees the old text or the new, whole."""
-    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        # The temporary name says nothing to the person who reads it.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -369,6 +379,16 @@ def write_file(path: Path, text: str, mode: int = 0o644) -> None:
         raise
 
 
+def _config(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The ``config`` section of a stack file."""
+    config = data.get("config")
+    if config is None:
+        return {}
+    if not isinstance(config, dict):
+        raise UsageProblem(f"{config!r} is no map of keys", where=f"{path} config", expected=f"{SPEC_KEY}: …")
+    return config
+
+
 def _yaml(path: Path) -> dict[str, Any]:
     import yaml
 
@@ -376,16 +396,20 @@ def _yaml(path: Path) -> dict[str, Any]:
         data = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
         raise disk_problem(error, path) from None
+    except UnicodeDecodeError as error:
+        raise UsageProblem(
+            f"is not text in UTF-8 (byte {error.start})", where=str(path), todo=_RESTORE
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UsageProblem(
-            f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}"
+            f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}", todo=_RESTORE
         ) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise UsageProblem("is not a map of keys", where=str(path), expected="name: …")
+        raise UsageProblem("is not a map of keys", where=str(path), expected="name: …", todo=_RESTORE)
     return data
 
 

@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tui.commands_registry import CONSOLE, Command, bindings
-from tui.screens.page import ListPage, Page, told
+from tui.screens.page import Page, told
 from tui.themes import DARK, LIGHT
 from tui.widgets.frame import KeysLine, ListLine, PagesLine, Rule, Standing, WhereLine
 
@@ -169,15 +169,7 @@ class ConsoleApp(App[None]):
             if self.current != name:
                 return
         page.tell()
-        self.query_one(KeysLine).tell(self._keys(page))
-        if isinstance(page, ListPage):
-            page.focus_list()
-
-    def _keys(self, page: Page) -> list[tuple[str, str]]:
-        own = [(c.key_name, c.title) for c in page.COMMANDS if c.shown]
-        if isinstance(page, ListPage):
-            return [("⏎", "open"), *own, ("y", "copy"), ("q", "quit")]
-        return [("1-6", "pages"), ("r", "reload"), ("t", "theme"), ("q", "quit")]
+        page.focus_list()
 
     async def action_back(self) -> None:
         """Close the prompt, the detail, the filter; then go to the page before. Never quits."""
@@ -210,7 +202,7 @@ class ConsoleApp(App[None]):
             prompt.display = False
             self._answer = None
             self.set_focus(None)
-            if isinstance(self.page, ListPage):
+            if self.page:
                 self.page.focus_list()
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -141,6 +141,30 @@ def table_identity(path: Path, target: str, time: str) -> str:
     return f"sha256:{digest} {target} by {time}"
 
 
+def _target(pd: Any, values: Any) -> tuple[Task, Any]:
+    """What is learnt, and the target as numbers."""
+    if values.nunique() == 2:
+        return "classification", (values == sorted(values.unique())[1]).astype("int64")
+    if pd.api.types.is_numeric_dtype(values):
+        return "regression", values.astype("float64")
+    raise UsageProblem(
+        f"column {values.name!r} has {values.nunique()} classes",
+        where="--target",
+        expected="two classes, or numbers",
+    )
+
+
+def _feature(pd: Any, values: Any) -> Any:
+    """A column as a model and JSON take it: numbers as floats, times as seconds since 1970, all else text."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype("float64")
+    if pd.api.types.is_datetime64_any_dtype(values):
+        known = pd.to_datetime(values, utc=True)
+        return (known - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+    there = values.notna()
+    return values.astype("object").where(there, None).map(str, na_action="ignore")
+
+
 def own_table(path: Path, target: str, time: str) -> Source:
     """A table of the user's own: the first quarter of its time range trains, the rest is replayed.
 
@@ -154,6 +178,8 @@ def own_table(path: Path, target: str, time: str) -> Source:
         raise UsageProblem(
             f"cannot be read as Parquet: {str(error).splitlines()[0][:120]}", where=str(path)
         ) from None
+    if target == time:
+        raise UsageProblem("the time cannot be the target", where="--target", expected="two columns")
     for option, name in (("--target", target), ("--time", time)):
         if name not in rows.columns:
             raise UsageProblem(
@@ -170,22 +196,16 @@ def own_table(path: Path, target: str, time: str) -> Source:
     rows = rows.sort_values("_time", kind="stable").reset_index(drop=True)
     rows["_id"] = [f"{path.stem}-{index}" for index in rows.index]
     rows["_known"] = rows["_time"] + timedelta(hours=6)
-    if rows[target].nunique() == 2:
-        rows[target] = (rows[target] == sorted(rows[target].unique())[1]).astype("int64")
-        task: Task = "classification"
-    elif pd.api.types.is_numeric_dtype(rows[target]):
-        rows[target] = rows[target].astype("float64")
-        task = "regression"
-    else:
+    task, rows[target] = _target(pd, rows[target])
+    features = tuple(
+        str(name) for name in rows.columns if name not in (target, time) and not str(name).startswith("_")
+    )
+    if not features:
         raise UsageProblem(
-            f"column {target!r} has {rows[target].nunique()} classes",
-            where="--target",
-            expected="two classes, or numbers",
+            "no column is left to learn from", where=str(path), expected=f"more than {target} and {time}"
         )
-    features = tuple(str(name) for name in rows.columns if name not in (target, time) and name[0] != "_")
     for name in features:
-        numeric = pd.api.types.is_numeric_dtype(rows[name])
-        rows[name] = rows[name].astype("float64") if numeric else rows[name].astype("object")
+        rows[name] = _feature(pd, rows[name])
     border = rows["_time"].min() + (rows["_time"].max() - rows["_time"].min()) / 4
     train, rest = rows[rows["_time"] <= border], rows[rows["_time"] > border]
     if len(train) < 200 or len(rest) < 1:

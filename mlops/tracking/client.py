@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from blueprints.environment import TrackingRef
-from blueprints.errors import ExitCode, Problem
+from blueprints.errors import ExitCode, Problem, UsageProblem
 from mlops.tracking.entities import (
     DatasetInput,
     Experiment,
@@ -73,6 +73,8 @@ class TrackingClient:
         message = _message(response)
         if response.status_code == 404:
             return Problem(message or f"not found: {what}", where=what)
+        if response.status_code == 400:
+            return UsageProblem(f"{what}: {message or 'the server refuses it'}", where=self.url)
         return Problem(f"{what}: {message or f'answer {response.status_code}'}", where=self.url)
 
     def _get(self, path: str, what: str, **params: Any) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Engine:
         """Every resource as last recorded, secrets masked; empty when nothing is up.
 
         Raises:
-            Problem: The state is kept elsewhere and cannot be read.
+            Problem: The state is damaged, or is kept elsewhere and cannot be read.
         """
         from stacks.engine.state import resource_states
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from blueprints.errors import ExitCode, Problem
+from blueprints.errors import ExitCode, Problem, UsageProblem
 from stacks.engine.naming import name_of
+from stacks.engine.state import damaged
 from stacks.engine.watch import Watcher, plain_text
 
 #: Sentences in which the engine sums up what it has already said.
@@ -40,7 +41,7 @@ def explained(
             todo="modelyard up continues where this ended",
             code=ExitCode.INTERRUPTED,
         )
-    for known in (_passphrase, _lock, _disk, _backend):
+    for known in (_killed, _settings, _passphrase, _lock, _disk, _backend):
         problem = known(text, where, state)
         if problem is not None:
             return problem
@@ -81,17 +82,40 @@ def _lock(text: str, where: str, state: Path | None) -> Problem | None:
 def _disk(text: str, where: str, state: Path | None) -> Problem | None:
     if "no space left on device" in text.lower():
         return Problem("the disk is full", where=where, todo="free some space, then run the same again")
-    found = re.search(r"(/\S+): permission denied", text)
+    found = re.search(r"(/\S+): (permission denied|read-only file system|operation not permitted)", text)
     if found:
         return Problem("no permission", where=found[1], todo="give yourself access to it, then run it again")
     return None
 
 
+def _killed(text: str, where: str, state: Path | None) -> Problem | None:
+    found = re.match(r"\s*code: -(\d+)", text)
+    if found:
+        return Problem(
+            f"the Pulumi engine was ended from outside (signal {found[1]})",
+            where=where,
+            expected="an engine that may finish",
+            todo="modelyard up: it looks at what is there and goes on; if it happens again, see to memory",
+            code=ExitCode.RETRY,
+        )
+    return None
+
+
+def _settings(text: str, where: str, state: Path | None) -> Problem | None:
+    if "malformed state value" in text or "invalid salt" in text:
+        name = where.split(" ")[-1]
+        return UsageProblem(
+            "is damaged: it belongs to the passphrase that the secrets are encrypted with",
+            where=f"Pulumi.{name}.yaml encryptionsalt",
+            expected="the line as the engine wrote it, v1:…",
+            todo="restore it from version control",
+        )
+    return None
+
+
 def _backend(text: str, where: str, state: Path | None) -> Problem | None:
     if "failed to load checkpoint" in text or "could not deserialize deployment" in text:
-        return Problem(
-            "the recorded state cannot be read", where=str(state or where), todo="modelyard doctor"
-        )
+        return damaged(state) if state else Problem("the recorded state cannot be read", where=where)
     return None
 
 
@@ -154,8 +178,9 @@ def _bare(message: str) -> str:
 
 
 def _last_error(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()]
+    # The first line of each stream follows its label on the same line.
+    lines = [re.sub(r"^\s*(stdout|stderr): ", "", line).strip() for line in text.splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
     kept = [line for line in errors if not _SUMMARIES.search(line)] or errors
-    plain = [line for line in lines if line and not line.startswith(("code:", "stdout:", "stderr:"))]
+    plain = [line for line in lines if line and not re.match(r"code: \d+$|stdout:$|stderr:$", line)]
     return (kept or plain[-1:] or ["the engine failed and said nothing"])[0][:600]

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from blueprints.errors import UsageProblem
+from blueprints.errors import Problem, UsageProblem
 from stacks.engine import naming
 from stacks.engine.results import Applied, ResourceState
 from stacks.local.kinds import STATEFUL
 
 
 def recorded(checkpoint: Path) -> list[dict[str, Any]]:
-    """Resources of a checkpoint file as Pulumi stores them; empty when there is none."""
-    with contextlib.suppress(OSError, ValueError):
+    """Resources of a checkpoint file as Pulumi stores them; empty when there is none.
+
+    Raises:
+        Problem: The file is damaged.
+    """
+    try:
         data = json.loads(checkpoint.read_text())
         latest = (data.get("checkpoint") or {}).get("latest") or {}
         return list(latest.get("resources") or [])
-    return []
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, AttributeError):
+        raise damaged(checkpoint) from None
+
+
+def damaged(checkpoint: Path) -> Problem:
+    """The recorded state cannot be read."""
+    return Problem(
+        "the recorded state is damaged",
+        where=str(checkpoint),
+        todo="modelyard up: it goes on from the backup, or says what to do",
+    )
 
 
 def resource_states(resources: list[dict[str, Any]]) -> tuple[ResourceState, ...]:

@@ -16,6 +16,9 @@ from pathlib import Path
 from stacks.local.definition import Definition
 from stacks.local.processes import MARKER, kill, marked
 
+#: Nothing phones home. Every service gets these here, so that none can be forgotten.
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
 
 def main(argv: list[str] | None = None) -> None:
     """Replace this process with the service that the definition file describes."""
@@ -24,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     left = kill(marked(definition.marker))
     if left:
         print(f"ended {left} processes of an earlier {definition.name}", file=sys.stderr, flush=True)  # noqa: T201
-    env = {**os.environ, **definition.env, MARKER: definition.marker}
+    env = {**os.environ, **QUIET, **definition.env, MARKER: definition.marker}
     command = list(definition.argv)
     if definition.user and os.geteuid() == 0:
         command = step_down(command, definition.user, [Path(definition.cwd or "/"), Path(command[0])])

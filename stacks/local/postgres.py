@@ -83,7 +83,10 @@ def initialise(folder: Path, password: str) -> None:
         secret.unlink(missing_ok=True)
     if done.returncode:
         shutil.rmtree(part, ignore_errors=True)
-        words = (done.stderr or done.stdout).strip().splitlines()[-4:]
+        told = done.stderr or done.stdout
+        if "No space left on device" in told:
+            raise Problem("the disk is full", where=str(folder), todo="free some space, then modelyard up")
+        words = told.strip().splitlines()[-4:]
         raise Problem("initdb failed: " + " ".join(words), where="database", todo="modelyard doctor")
     part.replace(folder)
 

@@ -51,7 +51,9 @@ class File(Kind):
         path = self._path(state)
         if not path.exists():
             return None
-        return state | {"text": path.read_text(), "private": path.stat().st_mode & 0o077 == 0}
+        # Whatever lies there now need not be text.
+        text = path.read_bytes().decode(errors="replace")
+        return state | {"text": text, "private": path.stat().st_mode & 0o077 == 0}
 
     def delete(self, state: Plain) -> None:
         self._path(state).unlink(missing_ok=True)

@@ -55,7 +55,7 @@ class PostgresCluster(Kind):
             return None
         text = postgres.configuration(state["port"], state["max_connections"])
         path = folder / "postgresql.conf"
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or path.read_bytes() != text.encode():
             return state | {"port": 0}
         return state
 
@@ -107,6 +107,19 @@ class PostgresDatabase(Kind):
                 time.sleep(0.1)
 
     def create(self, inputs: Plain) -> Plain:
+        import psycopg
+
+        try:
+            self._make(inputs)
+        except psycopg.Error as error:
+            raise Problem(
+                f"PostgreSQL refuses: {str(error).strip().splitlines()[0]}",
+                where=f"database {inputs['name']}",
+                todo="modelyard logs database; then modelyard up",
+            ) from None
+        return inputs | {"url": self._url(inputs)}
+
+    def _make(self, inputs: Plain) -> None:
         from psycopg import sql
 
         name, password = sql.Identifier(inputs["name"]), sql.Literal(inputs["password"])
@@ -118,7 +131,6 @@ class PostgresDatabase(Kind):
             if not known.fetchone():
                 connection.execute(sql.SQL("create database {} owner {}").format(name, name))
             connection.execute(sql.SQL("revoke connect on database {} from public").format(name))
-        return inputs | {"url": self._url(inputs)}
 
     def read(self, state: Plain) -> Plain | None:
         try:

@@ -35,18 +35,18 @@ class Secret(Kind):
 
     def create(self, inputs: Plain) -> Plain:
         path = self.home.secrets / str(inputs["name"])
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:
             # Letters and digits only: safe in URLs, shell words and configuration files alike.
             alphabet = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
             write_private(path, "".join(secrets.choice(alphabet) for _ in range(inputs["length"])))
         return inputs | {"value": path.read_text()}
 
     def read(self, state: Plain) -> Plain | None:
-        path = self.home.secrets / str(state["name"])
-        if not path.exists():
-            # The state still knows it: put it back rather than lock everyone out with a new one.
-            write_private(path, str(state["value"]))
-        return state | {"value": path.read_text()}
+        path, value = self.home.secrets / str(state["name"]), str(state["value"])
+        if not path.exists() or path.read_bytes() != value.encode():
+            # The state still knows it: put it back rather than lock everyone out with another one.
+            write_private(path, value)
+        return dict(state)
 
     def delete(self, state: Plain) -> None:
         """Kept with the data."""

@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
+import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -225,8 +227,22 @@ async def _worded(call: Any, request: Any, context: Any) -> Any:
         elif isinstance(cause, OSError):
             words = f"{cause.strerror or cause}: {cause.filename or ''}".rstrip(": ")
         else:
-            raise
+            words = _internal(cause)
         await context.abort(grpc.StatusCode.UNKNOWN, words)
+
+
+def _internal(error: BaseException) -> str:
+    """A fault of ours: the traceback goes to a private file, one line to the engine."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="modelyard-fault-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(error))
+    return str(
+        Problem(
+            f"internal fault ({type(error).__name__}) of the provider; it is not caused by your input",
+            todo=f"report it with the file {file.name}",
+        )
+    )
 
 
 def _end_with_parent() -> None:

@@ -23,6 +23,7 @@ from stacks.status import ServiceState
 from tui.session import Session
 
 NOW = datetime.now(UTC)
+SINCE = (NOW - timedelta(minutes=5)).isoformat()
 
 
 def run(number: int) -> Run:
@@ -124,7 +125,7 @@ class FakeSession:
     def gateway(self) -> Any:
         self._check("gateway")
         row = Deployment(
-            "delay", "1", "champion", "r1", "serving", "", "now", 30, 3000, 1, 12.5, 1.0, 2.0, 3.0, 0, 1
+            "delay", "1", "champion", "r1", "serving", "", SINCE, 30, 3000, 1, 12.5, 1.0, 2.0, 3.0, 0, 1
         )
         return SimpleNamespace(deployments=lambda: () if self.empty else (row,))
 

@@ -9,12 +9,7 @@ import textwrap
 import time
 
 import httpx
-import psutil
-import pytest
 
-from stacks.engine import Verb
-from stacks.local.processes import marked
-from stacks.status import services
 from tests.conftest import Live
 
 #: What a user's own script does; it knows nothing of Modelyard.
@@ -69,26 +64,3 @@ def test_without_credentials_nothing_answers(live: Live) -> None:
     assert serving is not None
     assert httpx.get(f"{live.environment.tracking.url}/api/2.0/mlflow/experiments/search").status_code == 401
     assert httpx.post(f"{serving.url}/v2/models/engine-model/infer", json={}).status_code == 401
-
-
-def wait_until_well(live: Live) -> None:
-    """The supervisor has restarted it; a restarted server takes its time to answer."""
-    deadline = time.monotonic() + 90
-    while not all(each.healthy is not False for each in services(live.environment)):
-        assert time.monotonic() < deadline, services(live.environment)
-        time.sleep(0.3)
-
-
-@pytest.mark.parametrize("service", ["database", "tracking"])
-def test_a_killed_service_comes_back(live: Live, service: str) -> None:
-    root = live.project.folder("dev")
-    before = {process.pid for process in marked(f"{root}/{service}")}
-    for pid in before:
-        psutil.Process(pid).kill()
-    live.engine.up()
-    wait_until_well(live)
-    after = {process.pid for process in marked(f"{root}/{service}")}
-    assert after
-    assert not after & before
-    plan = live.engine.preview()
-    assert {step.name: step.verb for step in plan.steps if step.verb is not Verb.SAME} == {}

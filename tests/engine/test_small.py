@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 
@@ -21,10 +22,11 @@ from blueprints.keys import assign
 from stacks.engine import Engine, Event, Phase, ResourceStarted, Step, Verb
 from stacks.engine.workspace import checkpoint_file, variables
 from stacks.local.home import Home
-from stacks.local.processes import marker_of
+from stacks.local.processes import marked, marker_of
 from stacks.local.supervisor import Supervisor
 from stacks.project import Project
 from stacks.toolchain import find_engine
+from tui.cli.main import main
 
 from .conftest import SMALL
 
@@ -48,6 +50,12 @@ def services(project: Project) -> Counter[str]:
         if mark.startswith(f"{project.folder('dev')}/") and parent_marker(process) != mark:
             found[mark.rsplit("/", 1)[1]] += 1
     return found
+
+
+def pids(project: Project) -> dict[str, set[int]]:
+    """The processes of each service."""
+    names = ("supervisor", "storage", "tracking")
+    return {name: {each.pid for each in marked(str(project.folder("dev") / name))} for name in names}
 
 
 def changed(steps: tuple[Step, ...]) -> dict[str, Verb]:
@@ -84,6 +92,39 @@ def test_refresh_sees_a_killed_service_and_up_heals_it(small: Project) -> None:
     assert services(small)["storage"] == 1
 
 
+def test_refresh_sees_what_was_deleted_and_edited_and_up_heals_it(small: Project) -> None:
+    folder = small.folder("dev")
+    storage = Engine(small, "dev").outputs().storage
+    client = boto3.client(
+        "s3",
+        endpoint_url=storage.endpoint_url,
+        aws_access_key_id=storage.access_key,
+        aws_secret_access_key=storage.secret_key.get_secret_value(),
+        region_name=storage.region,
+    )
+    client.delete_bucket(Bucket="backups")
+    (folder / "config" / "basic_auth.ini").unlink()
+    definition = folder / "run" / "services" / "tracking.json"
+    good = definition.read_text()
+    definition.write_text(good.replace("mlflow", "mlflop"))
+    drifted = changed(Engine(small, "dev").refresh().steps)
+    assert drifted == {
+        "bucket backups-bucket": Verb.DELETE,
+        "file basic_auth.ini": Verb.DELETE,
+        "service tracking": Verb.UPDATE,
+    }
+    healed = changed(Engine(small, "dev").up().steps)
+    assert healed == {
+        "bucket backups-bucket": Verb.CREATE,
+        "file basic_auth.ini": Verb.CREATE,
+        "service tracking": Verb.UPDATE,
+    }
+    assert {bucket["Name"] for bucket in client.list_buckets()["Buckets"]} == {"artifacts", "data", "backups"}
+    assert definition.read_text() == good
+    assert (folder / "config" / "basic_auth.ini").is_file()
+    assert services(small) == {"supervisor": 1, "storage": 1, "tracking": 1}
+
+
 def test_an_edited_config_file_is_put_right(small: Project) -> None:
     path = small.folder("dev") / "config" / "s3.json"
     before = path.read_text()
@@ -103,6 +144,7 @@ def test_one_key_touches_only_its_service(small: Project) -> None:
         if isinstance(event, ResourceStarted):
             started.append(f"{event.step.type} {event.step.name}")
 
+    before = pids(small)
     small.write_spec("dev", assign(SMALL, ['tracking.allowed_hosts=["models.example"]']))
     try:
         outcome = Engine(small, "dev", listen).up()
@@ -110,6 +152,9 @@ def test_one_key_touches_only_its_service(small: Project) -> None:
         small.write_spec("dev", SMALL)
     assert changed(outcome.steps) == {"service tracking": Verb.UPDATE}
     assert started == ["service tracking"]
+    after = pids(small)
+    assert {name for name in after if after[name] != before[name]} == {"tracking"}
+    assert not after["tracking"] & before["tracking"]
     Engine(small, "dev").up()
 
 
@@ -266,6 +311,20 @@ def test_kill_9_of_the_engine_itself_then_up_converges(small: Project) -> None:
     Engine(small, "dev").up()
     assert Engine(small, "dev").preview().changes == 0
     assert services(small) == {"supervisor": 1, "storage": 1, "tracking": 1}
+
+
+@pytest.mark.parametrize("words", [["--delete-data=prod"], ["--delete-data"], ["--confirm", "prod"]])
+def test_destroy_with_a_wrong_name_changes_nothing(small: Project, words: list[str]) -> None:
+    data = small.folder("dev") / "data"
+    before, listed = pids(small), sorted(path.name for path in data.iterdir())
+    state = checkpoint_file(small, "dev")
+    assert state is not None
+    text = state.read_bytes()
+    if "--confirm" not in words:
+        words = ["--yes", *words]
+    assert main(["-C", str(small.root), "destroy", *words]) == ExitCode.USAGE
+    assert (pids(small), sorted(path.name for path in data.iterdir())) == (before, listed)
+    assert state.read_bytes() == text
 
 
 def test_destroy_leaves_no_process_no_port_and_keeps_data(small: Project) -> None:

@@ -89,6 +89,33 @@ def test_bad_columns_and_files_are_told(tmp_path: Path) -> None:
         sources.table_identity(tmp_path / "gone.parquet", "y", "when")
 
 
+def test_columns_of_every_kind_become_what_a_model_takes(tmp_path: Path) -> None:
+    path, rows = _table(tmp_path / "kinds.parquet", 1000), 1000
+    frame = pd.read_parquet(path)
+    frame["seen"] = pd.date_range("2023-01-01", periods=rows, freq="min")
+    frame["flag"] = frame["x"] > 0
+    frame["parts"] = [[1, 2]] * rows
+    frame["kind"] = frame["word"].astype("category")
+    frame["count"] = pd.array([None, *range(1, rows)], dtype="Int64")
+    frame.to_parquet(path)
+    source = sources.own_table(path, "y", "when")
+    assert source.features == ("x", "word", "seen", "flag", "parts", "kind", "count")
+    assert source.train["seen"].iloc[0] == pd.Timestamp("2023-01-01", tz="UTC").timestamp()
+    for name in source.features:
+        values = source.train[name].dropna().tolist()
+        assert {type(value) for value in values} <= {float, str}, name
+        json.dumps(values)
+
+
+def test_a_table_without_features_or_with_one_column_for_both_is_refused(tmp_path: Path) -> None:
+    path = _table(tmp_path / "own.parquet", 1000)
+    with pytest.raises(UsageProblem, match="the time cannot be the target"):
+        sources.own_table(path, "when", "when")
+    pd.read_parquet(path)[["y", "when"]].to_parquet(path)
+    with pytest.raises(UsageProblem, match="no column is left"):
+        sources.own_table(path, "y", "when")
+
+
 def test_a_table_of_numbers_is_a_regression_and_its_first_quarter_trains(tmp_path: Path) -> None:
     path = _table(tmp_path / "My Table.parquet", 1000)
     source = sources.own_table(path, "x", "when")

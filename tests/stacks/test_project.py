@@ -104,6 +104,29 @@ def test_a_broken_file_is_named_with_its_line(tmp_path: Path) -> None:
     assert "Pulumi.dev.yaml:3" in caught.value.where
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "where", "what"),
+    [
+        ("Pulumi.yaml", b"\x00\xff\xfe", "Pulumi.yaml", "not text"),
+        ("Pulumi.yaml", b"name: [", "Pulumi.yaml:", "not YAML"),
+        ("Pulumi.yaml", b"- a", "Pulumi.yaml", "not a map"),
+        ("Pulumi.yaml", b"", "Pulumi.yaml", "no name"),
+        ("Pulumi.yaml", b"name: a b", "Pulumi.yaml name", "no project name"),
+        ("Pulumi.dev.yaml", b"config: \xff", "Pulumi.dev.yaml", "not text"),
+        ("Pulumi.dev.yaml", b"config: 5", "Pulumi.dev.yaml config", "no map"),
+        ("Pulumi.dev.yaml", b"config: {modelyard:spec: 5}", "modelyard:spec", "no section"),
+        ("Pulumi.dev.yaml", b"config: {modelyard:spec: []}", "modelyard:spec", "no section"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, where: str, what: str) -> None:
+    make(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageProblem, match=what) as caught:
+        Project.find(tmp_path).spec("dev")
+    assert where in caught.value.where
+    assert (tmp_path / name).read_bytes() == content
+
+
 def test_an_unknown_key_is_named(tmp_path: Path) -> None:
     project = make(tmp_path)
     text = "config:\n  modelyard:spec:\n    serving:\n      replica: 2\n"

@@ -79,6 +79,30 @@ def test_a_deleted_secret_is_put_back_not_changed(home: Home) -> None:
     assert kind.changed(state, kind.filled({"name": "key", "length": 64})) == []
 
 
+@pytest.mark.parametrize("text", ["", "mine", "\ufffd"])
+def test_an_edited_secret_is_put_back_and_an_empty_one_is_none(home: Home, text: str) -> None:
+    kind = Secret(home)
+    inputs = kind.filled({"name": "key"})
+    state, path = kind.create(inputs), home.secrets / "key"
+    path.write_bytes(text.encode("utf-16"))
+    assert kind.read(state) == state
+    assert path.read_text() == state["value"]
+    path.write_text("")
+    assert len(kind.create(inputs)["value"]) == 32
+
+
+def test_a_file_that_is_no_text_any_more_is_drift(home: Home) -> None:
+    kind = File(home)
+    inputs = {"name": "a.ini", "text": "one"}
+    state = kind.create(inputs)
+    Path(state["path"]).write_bytes(b"\xff\xfe\x00")
+    seen = kind.read(state)
+    assert seen is not None
+    assert kind.changed(seen, inputs) == ["text"]
+    kind.update(seen, inputs)
+    assert Path(state["path"]).read_text() == "one"
+
+
 def test_a_file_shows_drift_and_is_healed(home: Home) -> None:
     kind = File(home)
     inputs = {"name": "a.ini", "text": "one"}

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -128,3 +129,16 @@ def test_the_provider_ends_with_its_engine(home: Home) -> None:
         while watched.is_running() and watched.status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_fault_of_ours_is_one_line_and_its_traceback_a_private_file(home: Home) -> None:
+    with provider(home) as (stub, _, _), pytest.raises(grpc.RpcError) as caught:
+        # A property that the engine's check would have refused.
+        stub.Create(pb.CreateRequest(urn=urn("Service"), properties=struct(argv=["true"])))
+    words = caught.value.details() or ""
+    assert "internal fault (KeyError)" in words
+    assert "Traceback" not in words
+    report = Path(words.split("with the file ")[1].strip())
+    assert "Traceback" in report.read_text()
+    assert report.stat().st_mode & 0o077 == 0
+    report.unlink()

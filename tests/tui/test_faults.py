@@ -52,6 +52,14 @@ def test_without_a_project_each_command_says_so(modelyard: Modelyard, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_usage_fault_of_each_command_is_one_document(modelyard: Modelyard, command: str) -> None:
+    told = modelyard("--json", command, "--no-such-option", "x")
+    document = json.loads(told.out)
+    assert told.code == document["exit"] == 2
+    assert document["where"].startswith("modelyard")
+
+
 @pytest.mark.parametrize("command", ["outputs", "status", "runs", "models", "deployments", "alerts", "env"])
 def test_before_up_each_command_says_so(modelyard: Modelyard, yard: Path, command: str) -> None:
     told = modelyard(command, "-C", yard)

@@ -89,6 +89,26 @@ def test_shell_lines_fetch_the_secret_themselves(live: Live, modelyard: Modelyar
     assert done.stdout == live.environment.tracking.password.get_secret_value()
 
 
+def test_a_shell_that_evaluated_the_lines_logs_a_run(live: Live) -> None:
+    program = (
+        "import mlflow; mlflow.set_experiment('shell')\n"
+        "with mlflow.start_run(run_name='from sh') as run: mlflow.log_metric('m', 7)\n"
+        "print(mlflow.get_run(run.info.run_id).data.metrics)\n"
+    )
+    python = Path(sys.executable)
+    env = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]}
+    script = 'eval "$(modelyard -C "$1" env --shell sh)" && exec python -c "$2"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(live.project.root), program],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "{'m': 7.0}" in done.stdout
+
+
 def _exec(live: Live, *command: str) -> list[str]:
     return [sys.executable, "-m", "tui.cli.main", "-C", str(live.project.root), "exec", "--", *command]
 
@@ -179,7 +199,7 @@ def test_an_unknown_alert_is_refused(live: Live, modelyard: Modelyard) -> None:
     assert "999999999" in told.err
 
 
-def _observed(live: Live) -> int:
+def firing_alert(live: Live, model: str) -> int:
     """A firing alert in the environment's own database, as the monitor writes one; its number."""
     from datetime import UTC, datetime
 
@@ -192,7 +212,7 @@ def _observed(live: Live) -> int:
     seen = Observation(
         kind="drift",
         severity="ticket",
-        model="cli-test",
+        model=model,
         version="1",
         feature="distance",
         statistic="psi",
@@ -210,11 +230,11 @@ def _observed(live: Live) -> int:
     # Whether one bad window fires or several are needed is the monitor's affair.
     for _ in range(5):
         store.record([seen], None, {})
-    return next(alert.id for alert in store.alerts("firing") if alert.model == "cli-test")
+    return next(alert.id for alert in store.alerts("firing") if alert.model == model)
 
 
 def test_an_alert_is_shown_and_acknowledged(live: Live, modelyard: Modelyard) -> None:
-    number = _observed(live)
+    number = firing_alert(live, "cli-test")
     root = live.project.root
     assert "distance moved away" in modelyard("-C", root, "alerts").out
     shown = modelyard("-C", root, "alerts", "show", str(number))

@@ -34,7 +34,7 @@ class AnswerStep(Step):
         Binding("down", "app.focus_next", show=False, id="answer.down", priority=True),
     ]
     number = 3
-    keys = (("↑ ↓", "field"), ("⏎", "write the files, preview"), ("esc", "back"), ("ctrl+q", "leave"))
+    keys = (("↑ ↓", "field"), ("⏎", "write the files, preview"), ("esc", "back"))
 
     def body(self) -> Iterable[Widget]:
         """A row for each answer, grouped by layer."""
@@ -75,7 +75,10 @@ class AnswerStep(Step):
         """Below the form, whole: what the answer means, and what is wrong with it or expected."""
         fault = self.answers.fault(path, text)
         expected = "" if path in _NAMES else f"Expected: {find(path).expected}."
-        self.query_one("#about", Static).update(f"{_meaning(path)}\n{f'▲ {fault}' if fault else expected}")
+        about = self.query_one("#about", Static)
+        # The reason first: what comes last may find no room on a small terminal.
+        about.update(f"▲ {fault}\n{_meaning(path)}" if fault else f"{_meaning(path)}\n{expected}")
+        about.set_class(bool(fault), "-wrong")
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

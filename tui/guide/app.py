@@ -64,6 +64,7 @@ class GuideApp(App[Finished]):
     """
 
     CSS_PATH = "guide.tcss"
+    TITLE = "modelyard"
     ENABLE_COMMAND_PALETTE = False
 
     def __init__(self, folder: Path) -> None:

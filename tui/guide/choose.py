@@ -31,6 +31,8 @@ _LAYERS = (
     Layer.ACCESS,
 )
 _LABEL = 15
+#: Rows from which blank lines fit; a refusal must be in sight below the catalog at 24.
+_ROOMY = 30
 
 
 class ChooseStep(Step):
@@ -49,7 +51,7 @@ class ChooseStep(Step):
         Binding("enter", "next", "next", id="guide.next"),
     ]
     number = 2
-    keys = (("← →", "choose"), ("⏎", "next"), ("esc", "back"), ("ctrl+y", "copy"), ("ctrl+q", "leave"))
+    keys = (("← →", "choose"), ("⏎", "next"), ("esc", "back"), ("ctrl+y", "copy"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,9 +97,6 @@ class ChooseStep(Step):
                 cut = content if len(content) < column else content[: column - 2] + "…"
                 text.append(f"{cut:<{column}}", style if chosen or style != self.tint.text else self.tint.dim)
             text.append("\n")
-        if len(shown) < len(known):
-            at = [b.name for b in known].index(self.answers.blueprint) + 1
-            text.append(f"\n{at} of {len(known)}   ← → shows the others", self.tint.dim)
         self.query_one("#catalog", Static).update(text)
         self.draw_frame()
 
@@ -110,7 +109,12 @@ class ChooseStep(Step):
                 (
                     ("▸ " if b.name == self.answers.blueprint else "  ")
                     + b.name
-                    + ("  ← recommended" if b.name == best else ""),
+                    + ("  ← recommended" if b.name == best else "")
+                    + (
+                        f"   {list(catalog()).index(b.name) + 1} of {len(catalog())}"
+                        if len(shown) == 1
+                        else ""
+                    ),
                     f"bold {plain}",
                 )
                 for b in shown
@@ -119,10 +123,12 @@ class ChooseStep(Step):
         titles = [wrap(b.title, max(12, column - 4)) for b in shown]
         for line in range(max(len(title) for title in titles)):
             yield "", [("  " + title[line] if line < len(title) else "", plain) for title in titles]
-        yield "", [("", plain) for _ in shown]
+        if self.app.size.height >= _ROOMY:
+            yield "", [("", plain) for _ in shown]
         for layer in _LAYERS:
             yield layer.value, [("  " + b.layers[layer], plain) for b in shown]
-        yield "", [("", plain) for _ in shown]
+        if self.app.size.height >= _ROOMY:
+            yield "", [("", plain) for _ in shown]
         yield "monthly", [(f"  {b.cost}", plain) for b in shown]
         yield "here", [self._here(b) for b in shown]
         yield (
@@ -142,6 +148,9 @@ class ChooseStep(Step):
                 for b in shown
             ],
         )
+
+    def redraw(self) -> None:
+        self._draw()
 
     def _here(self, blueprint: Blueprint) -> tuple[str, str]:
         checks = self._checks.get(blueprint.name)

@@ -33,13 +33,14 @@ from stacks.engine.events import (
 )
 from stacks.local.logs import last_lines
 from tui.guide.step import Step
+from tui.themes import Palette
 from tui.widgets.resource_tree import ResourceTree, Row, detail
 
 
-def _about(node: TreeNode[Row]) -> Text:
+def _about(node: TreeNode[Row], tint: Palette) -> Text:
     """What the selected line is: a resource, or what its layer is for."""
     if node.data is not None:
-        return detail(node.data)
+        return detail(node.data, tint)
     return Text(PURPOSE[Layer(str(node.label))], "dim")
 
 
@@ -111,6 +112,11 @@ class _Operation(Step):
         """Say what is going on."""
         raise NotImplementedError
 
+    def redraw(self) -> None:
+        super().redraw()
+        self.draw_headline()
+        self.query_one(ResourceTree).refresh()
+
     def headline(self, text: Text) -> None:
         """Show a headline."""
         self.query_one("#headline", Static).update(text)
@@ -147,7 +153,7 @@ class PreviewStep(_Operation):
 
     BINDINGS = [Binding("enter", "next", "apply", id="guide.next", priority=True)]
     number = 4
-    keys = (("↑ ↓", "resource"), ("⏎", "apply"), ("y", "copy"), ("esc", "back"), ("ctrl+q", "leave"))
+    keys = (("↑ ↓", "resource"), ("⏎", "apply"), ("y", "copy"), ("esc", "back"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,15 +205,16 @@ class PreviewStep(_Operation):
             line = Text.assemble(
                 name,
                 (" · ".join(counts) or "nothing to do", "bold"),
-                f"   cost {catalog()[self.answers.blueprint].cost} / month",
+                f"\ncost {catalog()[self.answers.blueprint].cost} / month",
             )
             if self.plan.dangerous:
-                line.append(f"   ▲ data at stake: {len(self.plan.dangerous)}", self.tint.bad)
+                stake = ", ".join(f"{step.type} {step.name}" for step in self.plan.dangerous)
+                line.append(f"   ▲ data at stake: {stake}", self.tint.bad)
             self.headline(line)
 
     @on(Tree.NodeHighlighted)
     def _selected(self, event: Tree.NodeHighlighted[Row]) -> None:
-        self.query_one("#detail", Static).update(_about(event.node))
+        self.query_one("#detail", Static).update(_about(event.node, self.tint))
 
     def action_back(self) -> None:
         """To the answers; a preview that runs is stopped."""
@@ -240,7 +247,7 @@ class ApplyStep(_Operation):
         Binding("r", "retry", "retry", id="apply.retry"),
     ]
     number = 5
-    keys = (("↑ ↓", "resource and its log"), ("c", "cancel"), ("r", "retry"), ("⏎", "open the console"))
+    keys = (("↑ ↓", "resource and its log"),)
 
     def __init__(self) -> None:
         super().__init__()
@@ -248,6 +255,14 @@ class ApplyStep(_Operation):
         self.selected: Row | None = None
         self.asked = False
         self.total = 0
+
+    def current_keys(self) -> tuple[tuple[str, str], ...]:
+        """Cancel while it works, then retry or the console."""
+        if isinstance(self.result, Problem):
+            return (*self.keys, ("r", "retry"), ("esc", "back"))
+        if self.result is not None:
+            return (*self.keys, ("⏎", "open the console"))
+        return (*self.keys, ("c", "cancel"))
 
     def body(self) -> Iterable[Widget]:
         """Headline, tree, the selected service's log."""
@@ -271,6 +286,7 @@ class ApplyStep(_Operation):
                 tree.show(plan.steps)
             self.total = plan.changes
         self.query_one(ResourceTree).focus()
+        self.draw_frame()
         super().begin()
 
     def operate(self) -> Outcome:
@@ -307,7 +323,7 @@ class ApplyStep(_Operation):
             for row in tree.rows():
                 if row.progress == "doing":
                     tree.put(Row(row.step))
-        self.draw_headline()
+        self.redraw()
 
     def tick(self) -> None:
         """Seconds of what is being done, and new log lines."""
@@ -344,7 +360,7 @@ class ApplyStep(_Operation):
         if self.selected is None:
             log = self.query_one(RichLog)
             log.clear()
-            log.write(_about(event.node))
+            log.write(_about(event.node, self.tint))
         self._show_log()
 
     _shown: tuple[str, ...] = ()
@@ -357,7 +373,7 @@ class ApplyStep(_Operation):
             lines = tuple(last_lines(self.guide.log_file(row.step.name), 60))
             lines = (*lines, *(f"▲ {message}" for message in row.messages)) or ("no log yet",)
         else:
-            lines = tuple(detail(row).plain.splitlines())
+            lines = tuple(detail(row, self.tint).plain.splitlines())
         if lines != self._shown:
             self._shown = lines
             log = self.query_one(RichLog)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from textwrap import wrap
 from typing import Any
 
 from rich.text import Text
@@ -16,6 +17,8 @@ from blueprints.recommend import recommend
 from tui.guide.choice import Choice
 from tui.guide.step import Step
 
+#: Column the advice stands in.
+_INDENT = 13
 _QUESTIONS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ("users", "who uses it", (("me", "me"), ("team", "my team"), ("company", "the company"))),
     (
@@ -39,7 +42,7 @@ class RecommendStep(Step):
 
     BINDINGS = [Binding("enter", "next", "next", id="guide.next")]
     number = 1
-    keys = (("↑ ↓", "question"), ("← →", "answer"), ("⏎", "next"), ("ctrl+y", "copy"), ("ctrl+q", "leave"))
+    keys = (("↑ ↓", "question"), ("← →", "answer"), ("⏎", "next"), ("ctrl+y", "copy"))
 
     def body(self) -> Iterable[Widget]:
         """The questions and the advice."""
@@ -72,21 +75,29 @@ class RecommendStep(Step):
 
     def _advise(self) -> None:
         found = recommend(self.answers.needs)
+        room = max(20, self.app.size.width - _INDENT - 5)
         self.guide.answers = replace(self.answers, blueprint=found.blueprint.name).recommended()
         text = Text.assemble(
             ("recommended  ", self.tint.dim), (found.blueprint.name, f"bold {self.tint.text}"), "\n"
         )
-        text.append(f"             {found.blueprint.title}\n")
-        for reason in found.because:
-            text.append(f"             because {reason}\n", self.tint.dim)
-        for setting in found.settings:
-            text.append(f"             with {setting}\n", self.tint.dim)
+        said = [(found.blueprint.title, self.tint.text)]
+        said += [(f"because {reason}", self.tint.dim) for reason in found.because]
+        said += [(f"with {setting}", self.tint.dim) for setting in found.settings]
         if not found.blueprint.built:
-            text.append(
-                "             This release cannot build it yet; local can be had now.\n", self.tint.warn
-            )
+            said.append(("This release cannot build it yet; local can be had now.", self.tint.warn))
+        for sentence, style in said:
+            for line in wrap(sentence, room):
+                text.append(f"{'':<{_INDENT}}{line}\n", style)
         self.query_one("#advice", Static).update(text)
         self.draw_frame()
+
+    def redraw(self) -> None:
+        self._advise()
+
+    def on_resize(self) -> None:
+        """Wrap the advice for the new width."""
+        super().on_resize()
+        self._advise()
 
     def action_next(self) -> None:
         """To the catalog."""

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.guide.state import Answers
-from tui.themes import Palette, palette
+from tui.themes import DARK, LIGHT, Palette, palette
 
 if TYPE_CHECKING:
     from tui.guide.app import GuideApp
@@ -29,6 +29,8 @@ class Step(Screen[None]):
     BINDINGS = [
         Binding("escape", "back", "back", id="guide.back"),
         Binding("ctrl+y,y", "copy", "copy command", id="guide.copy"),
+        # Not a letter: in the answers those are text.
+        Binding("ctrl+t", "theme", "dark or light", id="guide.theme"),
     ]
     number = 1
     keys: tuple[tuple[str, str], ...] = ()
@@ -67,6 +69,15 @@ class Step(Screen[None]):
         """Draw the frame for the new width."""
         self.draw_frame()
 
+    def redraw(self) -> None:
+        """Draw everything whose colours are the theme's."""
+        self.draw_frame()
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        self.app.theme = LIGHT.name if self.app.current_theme.dark else DARK.name
+        self.redraw()
+
     def draw_frame(self) -> None:
         """The lines above and below the body."""
         width = self.app.size.width
@@ -83,10 +94,15 @@ class Step(Screen[None]):
         )
         self.query_one("#same", Static).update(same)
         line = Text(" ")
-        for key, meaning in self.keys:
-            line.append(key, f"bold {self.tint.text}")
-            line.append(f" {meaning}   ", self.tint.dim)
+        for key, meaning in (*self.current_keys(), ("ctrl+q", "leave"), ("ctrl+t", "theme")):
+            piece = Text.assemble((key, f"bold {self.tint.text}"), (f" {meaning}   ", self.tint.dim))
+            if line.cell_len + piece.cell_len <= width:
+                line.append_text(piece)
         self.query_one("#keys", Static).update(line)
+
+    def current_keys(self) -> tuple[tuple[str, str], ...]:
+        """The keys that do something now."""
+        return self.keys
 
     def action_back(self) -> None:
         """To the step before; the first one stays."""

@@ -31,9 +31,10 @@ class AlertsPage(ListPage):
     COMMANDS = (_ACKNOWLEDGE, *LISTS)
     BINDINGS = bindings((_ACKNOWLEDGE,))
     empty = (
-        "No alert. The monitor compares what the gateway logs with the reference of each champion;\n"
-        "what differs fires here by itself.\n\n"
-        "  modelyard demo --months 4-9     replays real flights until the season drifts"
+        "No alert. The monitor compares what the gateway logs with the reference of each"
+        " champion; what differs fires here by itself. To see it on real flights, until the"
+        " season drifts:\n\n"
+        "  modelyard demo --months 4-9"
     )
 
     def columns(self) -> Sequence[Column[Any]]:
@@ -55,6 +56,9 @@ class AlertsPage(ListPage):
 
     def key(self, row: Alert) -> str:
         return str(row.id)
+
+    def crumb(self, row: Alert) -> str:
+        return f"{row.id} {row.kind} of {row.feature or row.model}"
 
     def fetch(self) -> tuple[Alert, ...]:
         found = self.session.monitor().alerts()
@@ -116,7 +120,7 @@ class AlertsPage(ListPage):
         ]
         if row.acknowledged_by:
             pairs.append(("taken by", f"{row.acknowledged_by}: {row.why}"))
-        text.append_text(facts(pairs, tint))
+        text.append_text(facts(pairs, tint, width))
         if row.reference.labels:
             text.append(f"\n{row.feature}: reference above, now below\n", "bold")
             labels, was, now = coarser(row.reference.labels, row.reference.shares, row.current.shares)

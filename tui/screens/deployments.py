@@ -12,7 +12,7 @@ from tui.screens.page import ListPage, facts
 from tui.widgets import symbols
 from tui.widgets.charts import line_chart, sparkline
 from tui.widgets.virtual_table import Column
-from tui.widgets.words import number
+from tui.widgets.words import UNKNOWN, ago, instant, moment, number, seconds
 
 if TYPE_CHECKING:
     from mlops.serving.client import Deployment
@@ -25,8 +25,9 @@ class DeploymentsPage(ListPage):
     title = "Deployments"
     empty = (
         "Nothing is served. The gateway serves every registered model that has the alias champion:\n\n"
-        "  MlflowClient().set_registered_model_alias(NAME, 'champion', VERSION)\n"
-        "  modelyard demo      deploys a real one and sends it traffic"
+        "  MlflowClient().set_registered_model_alias(NAME, 'champion', VERSION)\n\n"
+        "or have a real one deployed, with traffic:\n\n"
+        "  modelyard demo"
     )
 
     def __init__(self, session: Session) -> None:
@@ -35,10 +36,20 @@ class DeploymentsPage(ListPage):
 
     def columns(self) -> Sequence[Column[Any]]:
         return (
-            Column("model", "model", 20, lambda d: d.model, state=lambda d: symbols.of_deployment(d.state)),
+            Column(
+                "model",
+                "model",
+                20,
+                lambda d: d.model,
+                flexible=True,
+                most=48,
+                state=lambda d: symbols.of_deployment(d.state),
+                middle=True,
+            ),
             Column(
                 "version", "version", 9, lambda d: f"v{d.version}", lambda d: int(d.version), align="right"
             ),
+            Column("alias", "alias", 10, lambda d: d.alias or UNKNOWN),
             Column(
                 "rate",
                 "rows/s",
@@ -48,12 +59,15 @@ class DeploymentsPage(ListPage):
                 align="right",
             ),
             Column("p95", "p95 ms", 8, lambda d: number(d.p95_ms, 3), lambda d: d.p95_ms, align="right"),
-            Column("errors", "errors", 8, lambda d: number(d.errors), lambda d: d.errors, align="right"),
+            Column("errors", "errors", 8, _share, lambda d: d.errors, align="right"),
             Column(
                 "requests", "requests", 10, lambda d: number(d.requests), lambda d: d.requests, align="right"
             ),
             Column("trend", "rows/s, last 2 min", 24, lambda d: sparkline(self._past(d), 24)),
         )
+
+    def crumb(self, row: Deployment) -> str:
+        return f"{row.model} v{row.version}"
 
     def _past(self, row: Deployment) -> list[float]:
         return list(self._rates.get(row.model, ()))
@@ -79,16 +93,15 @@ class DeploymentsPage(ListPage):
         )
         if row.reason:
             text.append(f"{row.reason}\n", symbols.colour(state, tint))
-        share = row.errors / row.requests if row.requests else None
         text.append_text(
             facts(
                 [
                     ("state", row.state),
-                    ("since", row.since),
+                    ("since", _since(row)),
                     ("run", row.run_id),
                     ("replicas", number(row.replicas)),
                     ("requests", number(row.requests)),
-                    ("errors", f"{number(row.errors)} ({'–' if share is None else f'{share:.2%}'})"),
+                    ("errors", f"{number(row.errors)} ({_share(row)})"),
                     (
                         "latency",
                         "  ".join(
@@ -100,10 +113,22 @@ class DeploymentsPage(ListPage):
                     ("not yet logged", f"{number(row.log_lag_rows)} rows"),
                 ],
                 tint,
+                width,
             )
         )
         past = self._past(row)
         if len(past) > 1:
-            text.append("\nrows a second\n", "bold")
-            text.append("\n".join(line_chart([(float(i), v) for i, v in enumerate(past)], width, 6)))
+            text.append(f"\nrows a second  {number(past[-1], 3)}\n", "bold")
+            ends = (f"{seconds((len(past) - 1) * self.every)} ago", "now")
+            points = [(float(at), value) for at, value in enumerate(past)]
+            text.append("\n".join(line_chart(points, width, 6, ends, floor=0.0)))
         return text
+
+
+def _share(row: Deployment) -> str:
+    return f"{row.errors / row.requests:.2%}" if row.requests else UNKNOWN
+
+
+def _since(row: Deployment) -> str:
+    at = instant(row.since)
+    return f"{moment(at)} · {ago(at)}" if at else row.since or UNKNOWN

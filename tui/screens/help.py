@@ -17,7 +17,7 @@ _TABLE = (
     ("1 to 6", "Open a page"),
     ("↑ ↓ j k", "Move; page up and down, home and end likewise"),
     ("← →", "Scroll the columns sideways"),
-    ("⏎", "Open the detail of the row"),
+    ("⏎", "Open the detail of the row; tab goes into it, to scroll"),
     ("space", "Mark the row"),
 )
 

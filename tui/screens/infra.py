@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tui.session import Session
 
 _LOGS = Command("infra.logs", "l", "logs", "logs", "Log of the selected service, live")
+_OUTPUTS = Command("infra.outputs", "o", "outputs", "outputs", "Endpoints of the environment, secrets masked")
 _LINES = 200
 
 
@@ -25,15 +26,18 @@ class InfraPage(ListPage):
 
     title = "Infra"
     every = 5.0
-    COMMANDS = (_LOGS, *LISTS)
-    BINDINGS = bindings((_LOGS,))
-    empty = "Nothing is up. modelyard preview shows what would be made, modelyard up makes it."
+    COMMANDS = (_LOGS, _OUTPUTS, *LISTS)
+    BINDINGS = bindings((_LOGS, _OUTPUTS))
+    empty = (
+        "Nothing is up.\n\n  modelyard preview     shows what would be made\n  modelyard up          makes it"
+    )
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.lines: list[str] = []
         self.log_of = ""
         self._log_fault = ""
+        self._outputs: list[tuple[str, str]] | None = None
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -55,6 +59,11 @@ class InfraPage(ListPage):
     def key(self, row: ResourceState) -> str:
         return row.urn
 
+    def crumb(self, row: ResourceState) -> str:
+        if self._outputs is not None:
+            return "outputs"
+        return f"{row.name} ▸ log" if self.log_of else row.name
+
     def fetch(self) -> tuple[ResourceState, ...]:
         from blueprints.layers import Layer
 
@@ -73,7 +82,7 @@ class InfraPage(ListPage):
         )
 
     def selected_changed(self) -> None:
-        self.log_of, self.lines, self._log_fault = "", [], ""
+        self.log_of, self.lines, self._log_fault, self._outputs = "", [], "", None
 
     def action_logs(self) -> None:
         """Show the log of the selected service."""
@@ -83,7 +92,25 @@ class InfraPage(ListPage):
             return
         self.open_detail()
         self.log_of = row.name
+        self.tell()
         self._read_log()
+
+    def action_outputs(self) -> None:
+        """Show what the stack gives out: every endpoint, secrets masked."""
+        self.in_thread(self._read_outputs, self._gave, "outputs")
+
+    def _read_outputs(self) -> list[tuple[str, str]]:
+        from tui.cli.commands.outputs import flat, shown
+
+        return [(key, str(value)) for key, value in flat(shown(self.session.environment(), secrets=False))]
+
+    def _gave(self, outputs: list[tuple[str, str]] | None, fault: str) -> None:
+        if outputs is None:
+            self.notify(fault, severity="warning")
+            return
+        self.open_detail()
+        self._outputs = outputs
+        self.tell()
 
     def _read_log(self) -> None:
         if self.log_of and self.display and self.detail_open:
@@ -108,6 +135,8 @@ class InfraPage(ListPage):
 
     def detail(self, row: ResourceState, width: int) -> Text:
         tint = self.colours
+        if self._outputs is not None:
+            return Text.assemble(("Outputs of the stack\n", "bold"), facts(self._outputs, tint, width))
         text = Text.assemble((f"{row.name}\n", "bold"))
         if self.log_of:
             text.append(f"last {_LINES} lines of its log, live\n\n", tint.dim)
@@ -127,10 +156,11 @@ class InfraPage(ListPage):
                     ("urn", row.urn),
                 ],
                 tint,
+                width,
             )
         )
         for title, pairs in (("Outputs", row.outputs), ("Inputs", row.inputs)):
             if pairs:
                 text.append(f"\n{title}\n", "bold")
-                text.append_text(facts([(name, clip(value, 300)) for name, value in pairs], tint))
+                text.append_text(facts([(name, clip(value, 300)) for name, value in pairs], tint, width))
         return text

@@ -23,9 +23,10 @@ class ModelsPage(ListPage):
     title = "Models"
     every = 5.0
     empty = (
-        "No model is registered. Register one from a run:\n\n"
-        "  mlflow.sklearn.log_model(model, name=..., registered_model_name=...)   in your training script\n"
-        "  modelyard demo                                                        registers a real one"
+        "No model is registered. Register one from a run, in your training script:\n\n"
+        "  mlflow.sklearn.log_model(model, name=…, registered_model_name=…)\n\n"
+        "or have a real one trained and registered:\n\n"
+        "  modelyard demo"
     )
 
     def __init__(self, session: Session) -> None:
@@ -35,7 +36,7 @@ class ModelsPage(ListPage):
 
     def columns(self) -> Sequence[Column[Any]]:
         return (
-            Column("name", "model", 22, lambda v: v.name, flexible=True),
+            Column("name", "model", 22, lambda v: v.name, flexible=True, most=48, middle=True),
             Column(
                 "version", "version", 7, lambda v: f"v{v.version}", lambda v: int(v.version), align="right"
             ),
@@ -47,6 +48,9 @@ class ModelsPage(ListPage):
 
     def key(self, row: ModelVersion) -> str:
         return f"{row.name}/{row.version}"
+
+    def crumb(self, row: ModelVersion) -> str:
+        return f"{row.name} v{row.version}"
 
     def fetch(self) -> tuple[ModelVersion, ...]:
         tracking = self.session.tracking()
@@ -86,12 +90,13 @@ class ModelsPage(ListPage):
                     ("about", row.description or UNKNOWN),
                 ],
                 tint,
+                width,
             )
         )
         text.append("\nLineage\n", "bold")
         run = self._runs.get(row.run_id)
         text.append(f"{row.name} v{row.version}\n")
-        text.append(f"└─ run {run.name if run else row.run_id or UNKNOWN}\n")
+        text.append(f"└─ run {f'{run.name} {run.id[:8]}' if run else row.run_id or UNKNOWN}\n")
         if run is None:
             text.append(f"   {self._run_fault or 'reading'}\n", tint.dim)
             return text
@@ -100,5 +105,6 @@ class ModelsPage(ListPage):
         if not run.inputs:
             text.append("   └─ data – (the run logged no dataset: mlflow.log_input)\n", tint.dim)
         text.append("\nMetrics of its run\n", "bold")
-        text.append_text(facts([(name, number(value)) for name, value in sorted(run.metrics.items())], tint))
+        metrics = [(name, number(value)) for name, value in sorted(run.metrics.items())]
+        text.append_text(facts(metrics, tint, width))
         return text

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from tui.screens.page import Page, told
 from tui.widgets import symbols
-from tui.widgets.words import UNKNOWN, ago, clip, number, plural, seconds
+from tui.widgets.words import UNKNOWN, ago, clip, clip_middle, hanging, instant, number, plural, seconds
+
+#: Alerts and deployments listed here; their own pages have them all.
+_SHOWN = 8
 
 Answer = TypeVar("Answer")
 
@@ -41,7 +43,7 @@ class OverviewPage(Page):
     def compose(self) -> ComposeResult:
         """Two columns; one below the other when it is narrow."""
         with Horizontal(classes="columns"):
-            with VerticalScroll():
+            with VerticalScroll(id="left-box"):
                 yield Static("Reading the environment.", id="left")
             with VerticalScroll(id="right-box"):
                 yield Static("", id="right")
@@ -76,14 +78,18 @@ class OverviewPage(Page):
     def show(self) -> None:
         if not self.is_mounted:
             return
-        wide = self.app.size.width >= 110
+        screen = self.app.size.width
+        wide = screen >= 110
         self.query_one("#right-box").display = wide
+        # The services need what they need, up to their address; what happens has the rest.
+        across = screen if not wide else 58 if screen < 160 else 86
+        self.query_one("#left-box").styles.width = across if wide else "1fr"
         left, right = self.query_one("#left", Static), self.query_one("#right", Static)
         if self.snapshot is None:
             left.update(self._nothing() if self.fault else Text("Reading the environment.", self.colours.dim))
             return
-        width = (self.app.size.width // 2 if wide else self.app.size.width) - 6
-        one, two = self._services(width), self._events(width)
+        one = self._services(across - 6)
+        two = self._events((screen - across if wide else screen) - 6)
         if wide:
             left.update(one)
             right.update(two)
@@ -113,15 +119,19 @@ class OverviewPage(Page):
             text.append(f"{each.state:<9}", tint.dim)
             memory = f"{number(round(each.memory_mb))} MB" if each.memory_mb else UNKNOWN
             text.append(f"{memory:>8} {seconds(each.uptime_seconds):>8}", tint.dim)
+            if width > 75:
+                text.append(f"  {clip(each.url, width - 53)}", tint.dim)
             text.append("\n")
             if each.reason:
-                text.append(f"  {each.reason}\n", symbols.colour(state, tint))
+                reason = symbols.colour("degraded" if state == "off" else state, tint)
+                text.append(f"  {hanging(each.reason, width, 2)}\n", reason)
         text.append("\nIn it\n", "bold")
         for name, value in self._counts():
             text.append(f"  {name:<14}", tint.dim)
             text.append(f"{value:>10}\n")
-        for part, fault in now.faults.items():
-            text.append(f"{symbols.SYMBOLS['off']} {part}: {fault}\n", tint.warn)
+        for fault in dict.fromkeys(now.faults.values()):
+            parts = ", ".join(part for part, what in now.faults.items() if what == fault)
+            text.append(f"{symbols.SYMBOLS['off']} {hanging(f'{parts}: {fault}', width, 2)}\n", tint.warn)
         return text
 
     def _counts(self) -> list[tuple[str, str]]:
@@ -140,36 +150,57 @@ class OverviewPage(Page):
         ]
 
     def _events(self, width: int) -> Text:
-        tint, now = self.colours, self.snapshot
+        return Text("\n").join((self._firing(width), self._deploys(width), self._acts(width)))
+
+    def _firing(self, width: int) -> Text:
+        tint, alerts = self.colours, self.snapshot.alerts
         text = Text.assemble(("Firing\n", "bold"))
-        for alert in (now.alerts or ())[:8]:
+        for alert in (alerts or ())[:_SHOWN]:
             state = symbols.of_alert(alert.severity, alert.state)
             text.append(f"{symbols.SYMBOLS[state]} ", symbols.colour(state, tint))
-            text.append(f"{clip(alert.summary, width - 14)}")
-            text.append(f"  {ago(alert.last_seen)}\n", tint.dim)
-        if not now.alerts:
-            text.append("  nothing\n" if now.alerts is not None else "  unknown\n", tint.dim)
-        text.append("\nServed\n", "bold")
-        for each in now.deployments or ():
+            text.append(f"{clip(alert.summary, width - 14):<{width - 14}}")
+            text.append(f"{ago(alert.last_seen):>12}\n", tint.dim)
+        if len(alerts or ()) > _SHOWN:
+            text.append(f"  {len(alerts) - _SHOWN} more: 5 shows them\n", tint.dim)
+        if not alerts:
+            text.append("  nothing\n" if alerts is not None else f"  {UNKNOWN}\n", tint.dim)
+        return text
+
+    def _deploys(self, width: int) -> Text:
+        """What is served, the newest deploy first."""
+        tint, found = self.colours, self.snapshot.deployments
+        text = Text.assemble(("Last deploys\n", "bold"))
+        for each in sorted(found or (), key=lambda d: d.since, reverse=True)[:_SHOWN]:
             state = symbols.of_deployment(each.state)
             text.append(f"{symbols.SYMBOLS[state]} ", symbols.colour(state, tint))
-            text.append(f"{each.model} v{each.version}  ")
+            name = f"{clip_middle(each.model, width - 32)} v{each.version}  {each.alias}"
+            text.append(f"{clip(name, width - 14):<{width - 14}}")
+            text.append(f"{ago(instant(each.since)):>12}\n", tint.dim)
             text.append(
-                f"{plural(each.requests, 'request')}, {number(each.errors)} failed,"
+                f"  {plural(each.requests, 'request')}, {number(each.errors)} failed,"
                 f" p95 {number(each.p95_ms, 3)} ms\n",
                 tint.dim,
             )
-        if not now.deployments:
-            text.append("  no model has the alias champion\n", tint.dim)
-        text.append("\nLast acts\n", "bold")
-        for entry in now.entries:
-            when = ago(datetime.fromisoformat(entry.time))
-            text.append(f"  {when:<12}", tint.dim)
-            text.append(f"{clip(entry.action, 28):<28} ")
-            text.append(f"{clip(entry.who, max(8, width - 44))}\n", tint.dim)
-        if not now.entries:
+        if not found:
+            nobody = "  no model has the alias champion; modelyard demo deploys a real one\n"
+            text.append(nobody if found is not None else f"  {UNKNOWN}\n", tint.dim)
+        return text
+
+    def _acts(self, width: int) -> Text:
+        """The end of the audit log, the newest first."""
+        tint, entries = self.colours, self.snapshot.entries
+        text = Text.assemble(("Last acts\n", "bold"))
+        for entry in entries:
+            text.append(f"  {clip(entry.action, 28):<28} ")
+            text.append(f"{clip(entry.who, max(8, width - 44)):<{max(8, width - 43)}}", tint.dim)
+            text.append(f"{ago(instant(entry.time)):>12}\n", tint.dim)
+        if not entries:
             text.append("  nothing yet\n", tint.dim)
         return text
+
+    def focus_list(self) -> None:
+        if self.display and not isinstance(self.app.focused, Input):
+            self.query_one("#left-box").focus()
 
     def listing(self) -> str:
         if self.snapshot is None:

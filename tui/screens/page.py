@@ -18,10 +18,11 @@ from textual.widgets import Input, Static
 from blueprints.errors import Problem
 from tui.commands_registry import LISTS, Command, bindings
 from tui.themes import Palette, palette
+from tui.widgets import symbols
 from tui.widgets.filters import Filter
-from tui.widgets.frame import ListLine
+from tui.widgets.frame import KeysLine, ListLine
 from tui.widgets.virtual_table import Column, VirtualTable
-from tui.widgets.words import number
+from tui.widgets.words import UNKNOWN, clip_middle, hanging, number
 
 if TYPE_CHECKING:
     from tui.session import Session
@@ -122,11 +123,19 @@ class Page(Vertical):
         """The left of line 3."""
         return self.title
 
+    def keys(self) -> list[tuple[str, str]]:
+        """Keys and their words for the last line, the ones that matter most first."""
+        return [("1-6", "pages"), ("↑ ↓", "scroll"), ("r", "reload"), ("t", "theme"), ("q", "quit")]
+
     def tell(self) -> None:
-        """Draw line 3."""
+        """Draw line 3 and the keys."""
         if self.display:
             line = self.app.query_one("#list-line", ListLine)
             line.tell(self.listing(), f"every {self.every:g} s", self.fault)
+            self.app.query_one("#keys-line", KeysLine).tell(self.keys())
+
+    def focus_list(self) -> None:
+        """Give the keys to what they move, unless somebody is typing."""
 
     def back(self) -> bool:
         """Close what is open on the page; False when nothing is."""
@@ -193,9 +202,25 @@ class ListPage(Page):
         self.call_after_refresh(self.focus_list)
 
     def focus_list(self) -> None:
-        """Give the keys to the list, unless somebody is typing."""
+        """Give the keys to the list, or to the detail in its place, unless somebody is typing."""
         if self.display and not isinstance(self.app.focused, Input):
-            self.table.focus()
+            (self.table if self.table.display else self.query_one("#detail-box")).focus()
+
+    @property
+    def alone(self) -> bool:
+        """Whether the detail takes the list's place."""
+        return self.app.size.width < WIDE
+
+    def crumb(self, row: Any) -> str:
+        """What the open detail is called in line 3."""
+        return self.key(row)
+
+    def keys(self) -> list[tuple[str, str]]:
+        own = [(c.key_name, c.title) for c in self.COMMANDS if c.shown]
+        if not self.detail_open:
+            return [("⏎", "open"), *own, ("y", "copy"), ("q", "quit")]
+        move = ("↑ ↓", "scroll") if self.alone else ("tab", "detail")
+        return [("esc", "back"), move, *own, ("y", "copy")]
 
     def show(self) -> None:
         self.table.apply(self.rows())
@@ -204,11 +229,19 @@ class ListPage(Page):
 
     def settle(self) -> None:
         """Who is in sight: list, detail, or the words of an empty page."""
-        nothing = self.snapshot is not None and not self.table.total
-        wide = self.app.size.width >= WIDE
+        unknown = self.snapshot is None and bool(self.fault)
+        nothing = unknown or (self.snapshot is not None and not self.table.total)
+        self.nothing.update(self._unknown() if unknown else self.empty)
         self.nothing.display = nothing
-        self.table.display = not nothing and (wide or not self.detail_open)
-        self.query_one("#detail-box").display = not nothing and self.detail_open
+        self.table.display = not nothing and not (self.detail_open and self.alone)
+        box = self.query_one("#detail-box")
+        box.display = not nothing and self.detail_open
+        box.set_class(self.alone, "alone")
+
+    def _unknown(self) -> Text:
+        sign = f"{symbols.SYMBOLS['failing']} "
+        said = "\n\nThis page fills as soon as it answers; the other pages work meanwhile."
+        return Text.assemble((f"{sign}{self.fault}", self.colours.bad), (said, self.colours.dim))
 
     def on_resize(self) -> None:
         """Another size, another arrangement."""
@@ -223,7 +256,10 @@ class ListPage(Page):
 
     def listing(self) -> str:
         shown, total = len(self.table.rows), self.table.total
-        parts = [self.title, f"{number(shown)} of {number(total)}" if shown != total else number(total)]
+        row = self.table.selected if self.detail_open else None
+        where = self.title if row is None else f"{self.title} ▸ {clip_middle(self.crumb(row), 40)}"
+        count = f"{number(shown)} of {number(total)}" if shown != total else number(total)
+        parts = [where, UNKNOWN if self.snapshot is None else count]
         if self.filter_text:
             parts.append(f"/{self.filter_text}")
         if self.table.sorts:
@@ -242,6 +278,7 @@ class ListPage(Page):
         """Another row is selected."""
         self.selected_changed()
         self.redraw()
+        self.tell()
 
     def on_virtual_table_changed(self) -> None:
         """Filter, sort or marks changed."""
@@ -258,7 +295,14 @@ class ListPage(Page):
         """Show the detail of the selected row."""
         self.detail_open = True
         self.selected_changed()
+        self.opened()
+
+    def opened(self) -> None:
+        """Arrange the page around its detail, from the detail's first line."""
         self.settle()
+        self.query_one("#detail-box").scroll_home(animate=False)
+        self.focus_list()
+        self.tell()
         self.call_after_refresh(self.redraw)
 
     def back(self) -> bool:
@@ -266,6 +310,7 @@ class ListPage(Page):
             self.detail_open = False
             self.settle()
             self.focus_list()
+            self.tell()
             return True
         if self.filter_text:
             self.set_filter("")
@@ -314,11 +359,11 @@ class ListPage(Page):
         self.app.call_from_thread(then, result, fault)
 
 
-def facts(pairs: Sequence[tuple[str, str]], tint: Palette) -> Text:
-    """``name  value`` lines, names aligned and dim."""
+def facts(pairs: Sequence[tuple[str, str]], tint: Palette, width: int) -> Text:
+    """``name  value`` lines in ``width`` columns: names dim, long values go on below themselves."""
     text = Text()
-    width = max((len(name) for name, _ in pairs), default=0)
+    names = min(max((len(name) for name, _ in pairs), default=0), max(8, width // 2))
     for name, value in pairs:
-        text.append(f"{name:<{width}}  ", tint.dim)
-        text.append(f"{value}\n")
+        text.append(f"{clip_middle(name, names):<{names}}  ", tint.dim)
+        text.append(f"{hanging(value, width, names + 2)}\n")
     return text

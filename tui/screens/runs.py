@@ -13,7 +13,7 @@ from tui.screens.page import ListPage, facts
 from tui.widgets import symbols
 from tui.widgets.charts import line_chart
 from tui.widgets.virtual_table import Column
-from tui.widgets.words import UNKNOWN, ago, clip, moment, number, seconds
+from tui.widgets.words import UNKNOWN, ago, clip_middle, moment, number, seconds
 
 if TYPE_CHECKING:
     from mlops.tracking.entities import MetricPoint, Run
@@ -24,20 +24,30 @@ _MARK = Command("runs.mark", "space", "mark", "mark", "Mark the run, to compare 
 _ENOUGH = 100_000
 
 
-def _param(name: str) -> Column[Any]:
-    def value(run: Run) -> Any:
-        text = run.params.get(name)
-        try:
-            return None if text is None else float(text)
-        except ValueError:
-            return text
+def _value(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _param(name: str, runs: Sequence[Run]) -> Column[Any]:
+    """Numbers stand as numbers: at the right, four digits; the detail has them whole."""
+    values = [_value(run.params[name]) for run in runs if name in run.params]
+    numeric = all(isinstance(each, float) for each in values)
+
+    def show(run: Run) -> str:
+        found = _value(run.params.get(name))
+        return number(found) if isinstance(found, float) else found or UNKNOWN
 
     return Column(
         f"params.{name}",
         name,
         min(16, max(8, len(name) + 1)),
-        lambda run: run.params.get(name, UNKNOWN),
-        value,
+        show,
+        lambda run: _value(run.params.get(name)),
+        align="right" if numeric else "left",
+        middle=True,
     )
 
 
@@ -52,8 +62,21 @@ def _metric(name: str) -> Column[Any]:
     )
 
 
+def _name(most: int) -> Column[Any]:
+    return Column(
+        "name",
+        "run",
+        22,
+        lambda run: run.name or run.id,
+        flexible=True,
+        most=most,
+        state=lambda run: symbols.of_run(run.status),
+        middle=True,
+    )
+
+
 _FIXED: tuple[Column[Any], ...] = (
-    Column("name", "run", 22, lambda run: run.name or run.id, state=lambda run: symbols.of_run(run.status)),
+    _name(22),
     Column("start", "started", 10, lambda run: ago(run.start), lambda run: run.start, align="right"),
 )
 _LAST: tuple[Column[Any], ...] = (
@@ -66,15 +89,23 @@ def columns_of(runs: Sequence[Run]) -> tuple[Column[Any], ...]:
     """Name, time, then the metrics and params most of the newest runs have."""
     metrics: Counter[str] = Counter()
     params: Counter[str] = Counter()
-    for run in runs[:200]:
-        metrics.update(run.metrics)
-        params.update(run.params)
+    newest = runs[:200]
+    for run in newest:
+        # Their names: a mapping given to a Counter adds up its values.
+        metrics.update(run.metrics.keys())
+        params.update(run.params.keys())
+    longest = max((len(run.name) for run in newest), default=0) + 2
     return (
-        *_FIXED,
+        _name(max(22, min(52, longest))),
+        *_FIXED[1:],
         *(_metric(name) for name, _ in metrics.most_common(8) if not name.startswith("system/")),
-        *(_param(name) for name, _ in params.most_common(8)),
+        *(_param(name, newest) for name, _ in params.most_common(8)),
         *_LAST,
     )
+
+
+def _shape(column: Column[Any]) -> tuple[str, int, str]:
+    return column.key, column.most, column.align
 
 
 class RunsPage(ListPage):
@@ -84,9 +115,11 @@ class RunsPage(ListPage):
     COMMANDS = (_MARK, _COMPARE, *LISTS)
     BINDINGS = bindings((_COMPARE,))
     empty = (
-        "No run yet. A run appears here the moment a training script logs one:\n\n"
-        "  modelyard exec -- python train.py     your script, with this environment's endpoints\n"
-        "  modelyard demo                        a real model trained on real flights"
+        "No run yet. A run appears here the moment a training script logs one. Your script, with"
+        " this environment's endpoints:\n\n"
+        "  modelyard exec -- python train.py\n\n"
+        "or a real model, trained on real flights:\n\n"
+        "  modelyard demo"
     )
 
     def __init__(self, session: Session) -> None:
@@ -102,6 +135,14 @@ class RunsPage(ListPage):
 
     def key(self, row: Run) -> str:
         return row.id
+
+    @property
+    def alone(self) -> bool:
+        # Runs side by side want the whole width.
+        return self.comparing or super().alone
+
+    def crumb(self, row: Run) -> str:
+        return f"{len(self.table.marked)} runs side by side" if self.comparing else row.name or row.id
 
     def words(self, row: Run) -> str:
         return " ".join((row.name, row.id, row.status, row.user, *row.params.values()))
@@ -134,7 +175,7 @@ class RunsPage(ListPage):
 
     def show(self) -> None:
         columns = columns_of(self.rows())
-        if [column.key for column in columns] != [column.key for column in self.table.columns]:
+        if [_shape(column) for column in columns] != [_shape(column) for column in self.table.columns]:
             self.table.set_columns(columns)
         if not self.table.sorts:
             self.table.sorts = [("start", True)]
@@ -166,10 +207,12 @@ class RunsPage(ListPage):
         if len(self.table.marks) < 2:
             self.notify("Mark two or more runs with space, then c compares them.")
             return
-        self.comparing = True
-        self.detail_open = True
-        self.settle()
-        self.call_after_refresh(self.redraw)
+        self.comparing = self.detail_open = True
+        self.opened()
+
+    def back(self) -> bool:
+        self.comparing = False
+        return super().back()
 
     def detail(self, row: Run, width: int) -> Text:
         return self._comparison(width) if self.comparing else self._run(row, width)
@@ -191,10 +234,12 @@ class RunsPage(ListPage):
                     *(("dataset", f"{each.name} {each.digest} {each.context}") for each in run.inputs),
                 ],
                 tint,
+                width,
             )
         )
         text.append("\nMetrics\n", "bold")
-        text.append_text(facts([(name, number(value)) for name, value in sorted(run.metrics.items())], tint))
+        metrics = [(name, number(value)) for name, value in sorted(run.metrics.items())]
+        text.append_text(facts(metrics, tint, width))
         for name, points in self._histories.get(run.id, {}).items():
             if len(points) > 1:
                 text.append(f"\n{name}  {number(points[-1].value)}\n", "bold")
@@ -203,35 +248,52 @@ class RunsPage(ListPage):
         if self._history_fault:
             text.append(f"{symbols.SYMBOLS['off']} charts: {self._history_fault}\n", tint.warn)
         text.append("\nParams\n", "bold")
-        text.append_text(facts(sorted(run.params.items()), tint))
+        text.append_text(facts(sorted(run.params.items()), tint, width))
         return text
 
     def _comparison(self, width: int) -> Text:
         runs, tint = self.table.marked, self.colours
-        room = max(10, (width - 22) // max(1, len(runs)) - 2)
-        text = Text(f"{'':<22}")
-        for run in runs:
-            text.append(f"{clip(run.name or run.id, room):>{room}}  ", "bold")
+        names = min(30, max(16, width // 4))
+        room = min(36, max(12, (width - names) // max(1, len(runs)) - 2))
+        shown = max(1, (width - names) // (room + 2))
+        text = Text(f"{'':<{names}}")
+        for run in runs[:shown]:
+            text.append(f"{clip_middle(run.name or run.id, room):>{room}}  ", "bold")
         text.append("\n")
-        for title, rows in compared(runs):
+        for title, rows in compared(runs, deltas=room >= 18):
             if rows:
                 text.append(f"\n{title}\n", "bold")
             for name, values in rows:
-                text.append(f"{clip(name, 21):<22}", tint.dim)
-                text.append("  ".join(f"{clip(value, room):>{room}}" for value in values) + "\n")
+                text.append(f"{clip_middle(name, names - 2):<{names}}", tint.dim)
+                cells = (f"{clip_middle(value, room):>{room}}" for value in values[:shown])
+                text.append("  ".join(cells) + "\n")
+        if len(runs) > shown:
+            text.append(f"\n{len(runs) - shown} more do not fit: a wider terminal shows them.\n", tint.warn)
         return text
 
 
 Table = list[tuple[str, list[str]]]
 
 
-def compared(runs: Sequence[Run]) -> list[tuple[str, Table]]:
-    """``(title, rows)``: params that differ, metrics, params that are the same; unknown is a dash."""
+def _beside(values: Sequence[float | None], deltas: bool) -> list[str]:
+    first = values[0] if values else None
+    cells = [number(value) for value in values]
+    for at, value in enumerate(values):
+        if at and deltas and value is not None and first is not None and value != first:
+            cells[at] += f" {value - first:+.2g}{'↑' if value > first else '↓'}"
+    return cells
+
+
+def compared(runs: Sequence[Run], deltas: bool = True) -> list[tuple[str, Table]]:
+    """``(title, rows)``: params that differ, metrics, params that are the same; unknown is a dash.
+
+    With ``deltas`` a metric tells how far it is from the first run's.
+    """
     params = sorted({name for run in runs for name in run.params})
     metrics = sorted({name for run in runs for name in run.metrics})
     rows: Table = [(name, [run.params.get(name, UNKNOWN) for run in runs]) for name in params]
     return [
         ("Params that differ", [row for row in rows if len(set(row[1])) > 1]),
-        ("Metrics", [(name, [number(run.metrics.get(name)) for run in runs]) for name in metrics]),
+        ("Metrics", [(name, _beside([run.metrics.get(name) for run in runs], deltas)) for name in metrics]),
         ("Params that are the same", [row for row in rows if len(set(row[1])) == 1]),
     ]

@@ -22,13 +22,28 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(_BLOCKS[min(7, int(7 * max(0.0, v) / top))] if top > 0 else _BLOCKS[0] for v in recent)
 
 
-def line_chart(points: Sequence[tuple[float, float]], width: int, height: int) -> list[str]:
-    """A line through ``(x, y)`` in braille, ``height`` lines, axis labels at the left, range below."""
+def line_chart(
+    points: Sequence[tuple[float, float]],
+    width: int,
+    height: int,
+    ends: tuple[str, str] | None = None,
+    floor: float | None = None,
+) -> list[str]:
+    """A line through ``(x, y)`` in braille, ``height`` lines, axis labels at the left, range below.
+
+    Args:
+        points: In order of ``x``.
+        width, height: Cells of the whole chart, and of its drawing.
+        ends: What stands below the first and the last point; None: the steps.
+        floor: Least value of the axis, when the values do not go below it themselves.
+    """
     known = [(x, y) for x, y in points if math.isfinite(y)]
     if not known:
         return ["–"]
     low, high = min(y for _, y in known), max(y for _, y in known)
-    labels = (number(high), number(low))
+    low = low if floor is None else min(low, floor)
+    # A value that never changed has one label, not the same one twice.
+    labels = (number(high) if high > low else "", number(low))
     margin = max(len(label) for label in labels)
     across = max(4, width - margin - 2)
     cells = _braille(known, across, height, low, high)
@@ -36,9 +51,9 @@ def line_chart(points: Sequence[tuple[float, float]], width: int, height: int) -
     for at, cell in enumerate(cells):
         label = labels[0] if at == 0 else labels[1] if at == height - 1 else ""
         lines.append(f"{label.rjust(margin)} {'┤' if label else '│'}{cell}")
-    first, last = number(known[0][0]), number(known[-1][0])
-    gap = max(1, across - len(first) - len(last) - 5)
-    lines.append(f"{' ' * (margin + 2)}{first}{' ' * gap}step {last}")
+    first, last = ends or (number(known[0][0]), f"step {number(known[-1][0])}")
+    gap = max(1, across - len(first) - len(last))
+    lines.append(f"{' ' * (margin + 2)}{first}{' ' * gap}{last}")
     return lines
 
 
@@ -51,7 +66,7 @@ def _braille(
 
     def place(point: tuple[float, float]) -> tuple[int, int]:
         x = (point[0] - left) / (right - left) if right > left else 0.0
-        y = (point[1] - low) / (high - low) if high > low else 0.5
+        y = (point[1] - low) / (high - low) if high > low else 0.0
         return round(min(1.0, max(0.0, x)) * wide), round((1 - y) * tall)
 
     before = place(points[0])

@@ -81,8 +81,10 @@ class WhereLine(Line):
     def _right(self, narrow: bool) -> Text:
         now, tint = self.standing, self.colours
         right = Text()
-        if now.services and not narrow:
-            right.append(f"{now.services} services ", tint.dim)
+        # A narrow line has no room for what is well; what is down is told at any width.
+        if now.services and (now.down or not narrow):
+            if not narrow:
+                right.append(f"{now.services} services ", tint.dim)
             if now.down:
                 right.append(f"{SYMBOLS['failing']} {now.down} down", tint.bad)
             else:
@@ -164,8 +166,9 @@ class KeysLine(Line):
 
     def tell(self, keys: Sequence[tuple[str, str]]) -> None:
         """Show ``(key, word)`` pairs."""
-        self.keys = keys
-        self.refresh()
+        if list(keys) != list(self.keys):
+            self.keys = keys
+            self.refresh()
 
     def draw(self, width: int) -> Text:
         tint = self.colours
@@ -173,7 +176,7 @@ class KeysLine(Line):
         left = Text()
         for key, word in self.keys:
             piece = Text.assemble((key, "bold"), (f" {word}  ", tint.dim))
-            if left.cell_len + piece.cell_len + right.cell_len > width:
+            if left.cell_len + piece.cell_len + right.cell_len > width - 2:
                 break
             left.append_text(piece)
         return spread(left, right, width)

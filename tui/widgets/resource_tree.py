@@ -11,7 +11,7 @@ from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from stacks.engine.events import Step, Verb
-from tui.themes import palette
+from tui.themes import Palette, palette
 
 
 @dataclass
@@ -109,12 +109,12 @@ class ResourceTree(Tree[Row]):
         return line
 
 
-def detail(row: Row) -> Text:
+def detail(row: Row, tint: Palette) -> Text:
     """What a resource is and will be, for the pane beside the tree."""
     step = row.step
     text = Text.assemble((f"{step.type} {step.name}\n", "bold"), (f"{step.verb.value}\n", "dim"))
     if step.dangerous:
-        text.append("Data can be lost: its name must be typed.\n", "bold")
+        text.append("Data can be lost: its name must be typed.\n", f"bold {tint.bad}")
     if step.because:
         text.append(f"because  {step.because}\n")
     text.append("\n")

@@ -22,7 +22,7 @@ from textual.strip import Strip
 
 from tui.themes import palette
 from tui.widgets.symbols import SYMBOLS, State, colour
-from tui.widgets.words import clip
+from tui.widgets.words import clip, clip_middle
 
 Row = TypeVar("Row")
 
@@ -34,10 +34,11 @@ class Column(Generic[Row]):
     Attributes:
         key: Stable name, the one a sort names.
         title: Header.
-        width: Cells; a ``flexible`` column takes what is left over, at least this.
+        width: Cells; a ``flexible`` column takes what is left over, at least this and at most ``most``.
         show: Text of a row's cell.
         sort: Value a row is sorted by; None (and NaN) is unknown and always comes last.
         state: State of a row, drawn as its symbol and colour before the text.
+        middle: Cut what is too long in its middle: names of a kind differ at their end.
     """
 
     key: str
@@ -47,7 +48,9 @@ class Column(Generic[Row]):
     sort: Callable[[Row], Any] | None = None
     align: Literal["left", "right"] = "left"
     flexible: bool = False
+    most: int = 1000
     state: Callable[[Row], State] | None = None
+    middle: bool = False
 
     def sort_key(self, row: Row) -> Any:
         """What ``row`` sorts by; None when unknown."""
@@ -211,7 +214,7 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
             used += column.width + 2
         spare = max(0, width - used)
         flexible = sum(column.flexible for column in fitting)
-        return [(c, c.width + (spare // flexible if c.flexible else 0)) for c in fitting]
+        return [(c, min(c.most, c.width + spare // flexible) if c.flexible else c.width) for c in fitting]
 
     def render_line(self, y: int) -> Strip:
         """One line of the widget: the header, a row, or nothing."""
@@ -240,7 +243,8 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
         order = {name: (at + 1, down) for at, (name, down) in enumerate(self.sorts)}
         base = self._base()
         segments = [Segment("  ", base)]
-        for column, wide in self.spans(width):
+        spans = self.spans(width)
+        for place, (column, wide) in enumerate(spans):
             mark = ""
             if column.key in order:
                 at, down = order[column.key]
@@ -249,8 +253,12 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
             segments.append(
                 Segment(_fit(clip(column.title, wide - len(mark)) + mark, wide, column.align), style)
             )
-            segments.append(Segment("  ", base))
-        return Strip(segments).adjust_cell_length(width, base)
+            segments.append(Segment("← " if self._skip and not place else "  ", base))
+        strip = Strip(segments).adjust_cell_length(width, base)
+        if 1 + self._skip + len(spans) - 1 >= len(self.columns):
+            return strip
+        # More columns than fit: where they are, so that nobody thinks these are all.
+        return Strip([*strip.crop(0, width - 1), Segment("→", base)])
 
     def _line(self, row: Row, width: int, here: bool, marked: bool) -> Strip:
         tint = palette(self.app.current_theme)
@@ -266,7 +274,8 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
                 state = column.state(row)
                 segments.append(Segment(SYMBOLS[state] + " ", base + Style(color=colour(state, tint))))
                 room -= 2
-            segments.append(Segment(_fit(column.show(row), room, column.align), base))
+            text = clip_middle(column.show(row), room) if column.middle else column.show(row)
+            segments.append(Segment(_fit(text, room, column.align), base))
             segments.append(Segment("  ", base))
         return Strip(segments).adjust_cell_length(width, base)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from datetime import UTC, datetime
 
 UNKNOWN = "–"
@@ -42,9 +43,30 @@ def moment(value: datetime | None) -> str:
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if value else UNKNOWN
 
 
+def instant(text: str) -> datetime | None:
+    """The moment an ISO 8601 text names; None when it names none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def clip(text: str, width: int) -> str:
     """``text`` in at most ``width`` characters."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def clip_middle(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters, begin and end kept: names of a kind differ at their end."""
+    if len(text) <= width or width < 8:
+        return clip(text, width)
+    tail = (width - 1) // 3
+    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
+
+
+def hanging(text: str, width: int, indent: int) -> str:
+    """``text`` in lines of ``width`` columns, all but the first begun by ``indent`` blanks."""
+    return f"\n{'':<{indent}}".join(textwrap.wrap(text, max(10, width - indent)) or [""])
 
 
 def plural(count: int, one: str, many: str = "") -> str:

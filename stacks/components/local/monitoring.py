@@ -52,7 +52,6 @@ class Monitoring(LayerComponent):
                     "MODELYARD_DATA_DIR": folder.path,
                     "MODELYARD_SPEC": pulumi.Output.json_dumps(settings),
                     "MODELYARD_AUDIT_FILE": self._audit,
-                    "DO_NOT_TRACK": "true",
                     "PYTHONUNBUFFERED": "1",
                 },
                 "cwd": folder.path,

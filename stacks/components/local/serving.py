@@ -67,8 +67,6 @@ class Serving(LayerComponent):
                     "MODELYARD_DATA_DIR": folder.path,
                     # Only what this process acts on: another key of the spec must not restart it.
                     "MODELYARD_SPEC": json.dumps({"serving": {"trust_pickle": spec.trust_pickle}}),
-                    "MLFLOW_DISABLE_TELEMETRY": "true",
-                    "DO_NOT_TRACK": "true",
                     "PYTHONUNBUFFERED": "1",
                 },
                 "cwd": folder.path,

@@ -107,8 +107,6 @@ def _fixed(spec: TrackingSpec, connections: int) -> Mapping[str, str]:
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "true",
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(pool),
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(share - pool),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -23,7 +24,9 @@ def run(args: Namespace, out: Output) -> int:
     from tui.session import Session
 
     with Session.open(args.folder, args.environment) as session:
-        if sys.stdin.isatty() and sys.stdout.isatty() and not out.as_json:
+        # textual-serve gives its child pipes, and names the driver that draws into a browser.
+        served = "TEXTUAL_DRIVER" in os.environ
+        if (served or (sys.stdin.isatty() and sys.stdout.isatty())) and not out.as_json:
             return open_console(session)
         return summary(session, out)
 
