@@ -41,9 +41,12 @@ latest:
 	.venv-latest/bin/uv pip install --quiet --python .venv-latest/bin/python -e '.[demo,web,dev]'
 	.venv-latest/bin/python -m pytest tests/blueprints tests/stacks tests/mlops tests/tui
 
+# The second lock is what `modelyard init` gives a project's CI: the same pins without our extras.
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --constraint requirements.lock pyproject.toml -o stacks/ci/requirements.lock
 
 clean:
 	rm -rf $(VENV) .venv-latest

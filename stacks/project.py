@@ -102,10 +102,9 @@ class Project:
                     expected="a folder without a Pulumi project",
                     todo="modelyard up, or modelyard -C NEW_DIR init …",
                 )
-        texts = cls.files(name, environment, spec)
-        texts[".gitignore"] = _with_ignored(root / ".gitignore")
+        texts = cls.files(name, environment, spec, root)
         try:
-            _write_all(root, texts)
+            write_together(root, texts)
         except OSError as error:
             raise disk_problem(error, root) from None
         project = cls(root.resolve(), name)
@@ -113,10 +112,14 @@ class Project:
         return project
 
     @staticmethod
-    def files(name: str, environment: str, spec: EnvironmentSpec) -> dict[str, str]:
-        """What ``init`` would write: relative path -> text (the passphrase is left out)."""
+    def files(name: str, environment: str, spec: EnvironmentSpec, root: Path) -> dict[str, str]:
+        """What ``init`` would write into ``root``: relative path -> text (the passphrase is left out)."""
+        from stacks.ci import requirements
+
+        pins = requirements.name_in(root)
         return {
-            ".gitignore": f"{HOME}/\n",
+            ".gitignore": _with_ignored(root / ".gitignore"),
+            pins: requirements.text(pins),
             f"Pulumi.{environment}.yaml": _dump({"config": {SPEC_KEY: _only_chosen(spec)}}),
             "__main__.py": _MAIN,
             # Last: a folder with this file is a project, so it lands when the others are there.
@@ -311,36 +314,48 @@ def _only_chosen(spec: EnvironmentSpec) -> dict[str, Any]:
 
 
 def _with_ignored(path: Path) -> str:
-    """The text of ``.gitignore`` with our folder in it; what a person wrote stays."""
+    """The text of ``.gitignore`` with our folders in it (``.venv`` is CI's); what a person wrote stays."""
     text = path.read_text() if path.is_file() else ""
-    if f"{HOME}/" in text.splitlines():
-        return text
-    return text + ("" if not text or text.endswith("\n") else "\n") + f"{HOME}/\n"
+    for line in (f"{HOME}/", ".venv/"):
+        if line not in text.splitlines():
+            text += ("" if not text or text.endswith("\n") else "\n") + f"{line}\n"
+    return text
 
 
-def _write_all(root: Path, texts: dict[str, str]) -> None:
-    """Write every file or none: into a temporary folder on the same disk, then moved in place."""
-    made = next((folder for folder in (*reversed(root.parents), root) if not folder.exists()), None)
+def write_together(root: Path, texts: dict[str, str]) -> None:
+    """Write every file or none: into a temporary folder on the same disk, then moved in place.
+
+    Args:
+        root: Where the paths start; made when it is not there.
+        texts: Relative path -> text.
+
+    Raises:
+        OSError: A file cannot be written; everything is as before.
+    """
+    targets = {root / path: text for path, text in texts.items()}
+    folders = {folder for target in targets for folder in target.parents if not folder.exists()}
+    before = {target: target.read_bytes() for target in targets if target.is_file()}
     moved: list[Path] = []
-    before = {path: (root / path).read_bytes() for path in texts if (root / path).is_file()}
     staging = None
     try:
         root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".modelyard-init-", dir=root))
-        for path, text in texts.items():
-            write_file(staging / path, text)
-        for path in texts:
-            moved.append(root / path)
-            (staging / path).replace(root / path)
+        for number, text in enumerate(targets.values()):
+            write_file(staging / str(number), text)
+        for number, target in enumerate(targets):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            moved.append(target)
+            (staging / str(number)).replace(target)
     except BaseException:
         for target in moved:
             with contextlib.suppress(OSError):
-                earlier = before.get(target.name)
+                earlier = before.get(target)
                 target.unlink(missing_ok=True) if earlier is None else target.write_bytes(earlier)
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+        for folder in sorted(folders, reverse=True):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise
     staging.rmdir()
 

@@ -95,8 +95,12 @@ class Engine:
 
         Raises:
             Problem: The plan is out of date, a resource fails, somebody else is at work (exit code 3), it
-                was cancelled (130).
+                was cancelled (130), or the environment is protected and what its CI runs is not pinned.
         """
+        if self.project.spec(self.environment).protected:
+            from stacks.ci.files import require_pins
+
+            require_pins(self.project, self.environment)
         if plan is not None and plan.fingerprint is not None:
             differences = plan.fingerprint.differences(self._fingerprint())
             if differences:

@@ -35,7 +35,7 @@ def test_what_was_written_is_found_from_below_and_read_back(tmp_path: Path) -> N
 
 def test_files_are_what_init_writes(tmp_path: Path) -> None:
     project = make(tmp_path / "yard")
-    for name, text in Project.files("yard", "dev", EnvironmentSpec()).items():
+    for name, text in Project.files("yard", "dev", EnvironmentSpec(), project.root).items():
         assert (project.root / name).read_text() == text
 
 
@@ -68,10 +68,10 @@ def test_an_existing_project_is_refused_untouched(tmp_path: Path) -> None:
 def test_what_git_ignores_already_stays(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("*.csv")
     make(tmp_path)
-    assert (tmp_path / ".gitignore").read_text() == "*.csv\n.modelyard/\n"
+    assert (tmp_path / ".gitignore").read_text() == "*.csv\n.modelyard/\n.venv/\n"
 
 
-@pytest.mark.parametrize("written", [0, 1, 2, 3])
+@pytest.mark.parametrize("written", [0, 1, 2, 3, 4])
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
     (tmp_path / "kept.txt").write_text("mine")
     real, count = stacks.project.write_file, [0]

@@ -41,7 +41,7 @@ def test_usage_fault_as_json(modelyard: Modelyard) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    sorted(set(COMMANDS) - {"init", "doctor", "logs", "exec", "demo", "apply", "diff", "promote-env"}),
+    sorted(set(COMMANDS) - {"init", "doctor", "logs", "exec", "demo", "apply", "ci", "diff", "promote-env"}),
 )
 def test_without_a_project_each_command_says_so(modelyard: Modelyard, tmp_path: Path, command: str) -> None:
     told = modelyard("-C", tmp_path, command, "--json")

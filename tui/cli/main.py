@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "destroy": ("change", "take the environment down; data is kept unless asked"),
     "diff": ("environments", "how two environments are configured differently"),
     "promote-env": ("environments", "carry what one environment runs over to another's configuration"),
+    "ci": ("ci", "write CI files for a platform; render and post a plan as a comment"),
+    "pin": ("pin", "pin actions, images and modelyard itself to digests"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
     "status": ("status", "state of every service"),
     "logs": ("logs", "log of one service"),

@@ -136,6 +136,12 @@ def cell(value: object) -> str:
     return str(getattr(value, "value", value))
 
 
+def shortened(text: str, most: int = 40) -> str:
+    """The first ``most`` lines of a file, and how many more there are."""
+    lines = text.rstrip().splitlines()
+    return "\n".join([*lines[:most], *([f"… {len(lines) - most} more lines"] if len(lines) > most else [])])
+
+
 def duration(seconds: float | None) -> str:
     """``3.2 s``, ``4 min``, ``14 d``; unknown is ``–``."""
     if seconds is None:

@@ -67,8 +67,20 @@ def _preview(session: Session, args: Namespace, out: Output) -> int:
 
         saved_plan.save(plan, args.save)
         out.say(f"● plan saved: modelyard apply {args.save}")
+    _warn_of_tags(session, out)
     out.document(plan_document(plan))
     return ExitCode.DONE
+
+
+def _warn_of_tags(session: Session, out: Output) -> None:
+    """Say before ``up`` does that a protected environment wants digests."""
+    if session.spec().protected:
+        from stacks.ci.files import require_pins
+
+        try:
+            require_pins(session.project, session.environment_name)
+        except Problem as problem:
+            out.say(f"△ up will be refused: {problem}")
 
 
 def _up(session: Session, args: Namespace, out: Output) -> int:
@@ -100,6 +112,7 @@ def _apply(session: Session, args: Namespace, out: Output) -> int:
 def _carry_out(session: Session, plan: Plan, args: Namespace, out: Output, named: bool) -> int:
     if plan.changes and not out.as_json:
         show_plan(plan, out)
+    _warn_of_tags(session, out)
     consent.agree(session, plan, args, out, named)
     outcome = _recorded(session, "up", args.why, out, lambda engine: _applied(engine, plan))
     changed = f"{outcome.changes} changed" if outcome.changes else "nothing to change"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blueprints.errors import ExitCode, UsageProblem
-from tui.cli.output import Output
+from tui.cli.output import Output, shortened
 
 if TYPE_CHECKING:
     from blueprints.spec import EnvironmentSpec
@@ -52,10 +52,10 @@ def _fresh(args: Namespace, out: Output) -> int:
     environment = _checked(args.environment or "dev", "--env")
     spec = assign(EnvironmentSpec(blueprint=args.blueprint or "local"), args.assignments)
     _built(spec)
-    files = Project.files(name, environment, spec)
+    files = Project.files(name, environment, spec, args.folder.resolve())
     if args.dry_run:
         for path, text in files.items():
-            out.line(f"--- {path}\n{text.rstrip()}")
+            out.line(f"--- {path}\n{shortened(text)}")
         out.document({"project": name, "environment": environment, "written": False, "files": files})
         return ExitCode.DONE
     if out.interactive and not args.yes:
