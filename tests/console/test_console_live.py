@@ -26,4 +26,8 @@ async def test_pages_of_a_live_environment(live: Live) -> None:
             await pilot.press("l")
             await until(pilot, lambda: "live" in text_of(app), "the log")
             secrets = [live.environment.tracking.password.get_secret_value()]
+            await pilot.press("o")
+            await until(pilot, lambda: "Outputs of the stack" in text_of(app), "the outputs")
+            assert live.environment.tracking.url in text_of(app)
+            assert "[secret]" in text_of(app)
             assert not any(secret in text_of(app) for secret in secrets)

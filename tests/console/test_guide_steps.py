@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 from textual.pilot import Pilot
 from textual.widgets import Input, RichLog, Static
 
@@ -19,6 +21,7 @@ from stacks.engine.events import Verb
 from tests.blueprints.aws_resources import team
 from tests.console.guide_engine import STEPS, FakeEngine
 from tui.guide.app import Finished, GuideApp
+from tui.themes import palette
 from tui.widgets.resource_tree import ResourceTree
 
 
@@ -181,3 +184,115 @@ async def test_a_cluster_at_hand_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert GuideApp(tmp_path).answers.needs.has_cluster
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     assert not GuideApp(tmp_path).answers.needs.has_cluster
+
+
+async def test_the_headline_has_elapsed_and_expected_and_the_log_is_the_selected_services(
+    app: GuideApp,
+) -> None:
+    FakeEngine.hold = "monitor"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_preview(app, pilot)
+        log = app.log_file("gateway")
+        log.parent.mkdir(parents=True)
+        log.write_text("listening on loopback\n")
+        await pilot.press("enter")
+        await until(pilot, FakeEngine.holding.is_set)
+        # The engine said 12 s, from earlier runs.
+        await until(pilot, lambda: re.search(r"8 of 9 · \d+ s, about \d+ s left", headline(app)) is not None)
+        assert "bringing the environment up" in headline(app)
+        await until(pilot, lambda: "creating" in tree_text(app))
+        assert re.search(r"◐ service +monitor +creating \d+ s of ~4 s", tree_text(app))
+        assert re.search(r"● service +gateway +0\.4 s", tree_text(app))
+        await select(app, pilot, "gateway")
+        await until(pilot, lambda: "listening on loopback" in log_text(app))
+        log.write_text("listening on loopback\nserving delay v1\n")
+        await until(pilot, lambda: "serving delay v1" in log_text(app))
+        FakeEngine.release.set()
+
+
+async def test_the_keys_are_the_ones_that_do_something_now(app: GuideApp) -> None:
+    FakeEngine.fail = "gateway"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_apply(app, pilot)
+        await until(pilot, lambda: "r retry" in text_of(app, "#keys"))
+        assert "cancel" not in text_of(app, "#keys")
+        FakeEngine.fail, FakeEngine.hold = "", "gateway"
+        await pilot.press("r")
+        await until(pilot, lambda: "c cancel" in text_of(app, "#keys"))
+        FakeEngine.release.set()
+        await until(pilot, lambda: "⏎ open the console" in text_of(app, "#keys"))
+        assert "retry" not in text_of(app, "#keys")
+
+
+async def test_what_loses_data_is_red_and_nothing_else(app: GuideApp) -> None:
+    FakeEngine.plan = (*STEPS[:3], replace(STEPS[3], verb=Verb.REPLACE), *STEPS[4:])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_preview(app, pilot)
+        tree = app.screen.query_one(ResourceTree)
+        red = {
+            row.step.name for row in tree.rows() if tree._line(row).style == palette(app.current_theme).bad
+        }
+        assert red == {"tracking"}
+        assert "data at stake: database tracking" in headline(app)
+        await select(app, pilot, "tracking")
+        await until(pilot, lambda: "Data can be lost" in text_of(app, "#detail"))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_refusals_and_reasons_are_in_sight(app: GuideApp, size: tuple[int, int]) -> None:
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("enter")
+        await pilot.pause()
+        await pilot.press("right", "enter")
+        await pilot.pause()
+        reason = app.screen.query_one("#reason")
+        assert reason.region.bottom <= app.screen.query_one("#body").region.bottom
+        assert "cannot build it yet" in " ".join(screen_text(app).split())
+        await pilot.press("left", "enter")
+        await pilot.pause()
+        field = app.screen.query_one("#serving--replicas", Input)
+        field.focus()
+        field.value = "99"
+        await until(pilot, lambda: "▲ 99 is too large; expected whole number 1 to 16" in screen_text(app))
+
+
+async def test_the_guide_has_both_themes(app: GuideApp) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        for _ in range(3):
+            before = app.current_theme.dark
+            await pilot.press("ctrl+t")
+            await pilot.pause()
+            assert app.current_theme.dark is not before
+            drawn = app.screen.query_one("#same", Static).render()
+            wanted = Color.parse(palette(app.current_theme).text)
+            assert str(wanted) in str(drawn._spans)  # type: ignore[union-attr]
+            await pilot.press("enter")
+            await pilot.pause()
+
+
+def headline(app: GuideApp) -> str:
+    return text_of(app, "#headline")
+
+
+def screen_text(app: GuideApp) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def tree_text(app: GuideApp) -> str:
+    tree = app.screen.query_one(ResourceTree)
+    return "\n".join(tree._line(row).plain for row in tree.rows())
+
+
+def log_text(app: GuideApp) -> str:
+    return "\n".join(line.text for line in app.screen.query_one(RichLog).lines)
+
+
+async def select(app: GuideApp, pilot: Pilot[Finished], name: str) -> None:
+    """Move the tree's cursor to the resource called ``name``."""
+    tree = app.screen.query_one(ResourceTree)
+    for _ in range(30):
+        node = tree.cursor_node
+        if node and node.data and node.data.step.name == name:
+            return
+        await pilot.press("down")
+    raise AssertionError(f"no resource is called {name}")

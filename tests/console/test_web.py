@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -71,6 +72,11 @@ async def test_the_console_arrives_in_a_browser(served: tuple[subprocess.Popen[s
     async with aiohttp.ClientSession() as client:
         page = await page_of(client, url)
         assert f"{url.replace('http', 'ws')}/ws" in page
+        # Nothing is asked of another host: no font, no script.
+        assert {found.group() for found in re.finditer(r"\w+://[\w.:-]+", page)} <= {
+            url,
+            url.replace("http", "ws"),
+        }
         drawn = await frame_of(client, url, b"Deployments")
         assert b"flights" in drawn
         assert b"modelyard up" in await frame_of(client, url, b"modelyard up")
@@ -87,3 +93,16 @@ async def test_it_listens_on_the_loopback_address_only(served: tuple[subprocess.
         if each.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
+
+
+@pytest.mark.timeout(120)
+async def test_a_page_of_somebody_else_cannot_take_the_keys(
+    served: tuple[subprocess.Popen[str], str],
+) -> None:
+    _, url = served
+    async with aiohttp.ClientSession() as client:
+        await page_of(client, url)
+        for headers in ({"Origin": "https://example.org"}, {"Origin": "null"}, {"Host": "example.org"}):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await client.ws_connect(f"{url}/ws", headers=headers)
+            assert refused.value.status == 403

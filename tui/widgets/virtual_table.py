@@ -137,8 +137,10 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
 
     @property
     def marked(self) -> tuple[Row, ...]:
-        """Marked rows, in the order of the table; a filter does not unmark."""
-        return tuple(row for row in self._rows if self._key(row) in self.marks) if self.marks else ()
+        """Marked rows, in the order of the table, filtered ones last; a filter does not unmark."""
+        found = [row for row in self._rows if self._key(row) in self.marks] if self.marks else []
+        last = len(self._rows)
+        return tuple(sorted(found, key=lambda row: self._places.get(self._key(row), last)))
 
     def set_columns(self, columns: Sequence[Column[Row]]) -> None:
         """Other columns; sorts by a column that is gone are dropped."""

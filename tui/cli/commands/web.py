@@ -25,7 +25,7 @@ def run(args: Namespace, out: Output) -> int:
     with Session.open(args.folder, args.environment) as session:
         root, environment = session.project.root, session.environment_name
     try:
-        from textual_serve.server import Server
+        from tui.web.server import LocalServer
     except ImportError:
         raise Problem(
             "the console in a browser is an extra that is not installed",
@@ -40,7 +40,7 @@ def run(args: Namespace, out: Output) -> int:
     out.document({"url": url})
     out.say("ctrl+c ends it")
     sys.stdout.flush()
-    Server(shlex.join(command), host=LOOPBACK, port=args.port, title=f"modelyard {environment}").serve()
+    LocalServer(shlex.join(command), LOOPBACK, args.port, f"modelyard {environment}").serve()
     return ExitCode.DONE
 
 
