@@ -288,12 +288,12 @@ def _only_chosen(spec: EnvironmentSpec) -> dict[str, Any]:
     from blueprints.spec import EnvironmentSpec
 
     chosen: dict[str, Any] = {"blueprint": spec.blueprint}
-    for path, _, value in keys.differences(EnvironmentSpec(), spec):
+    for path, _, _ in keys.differences(EnvironmentSpec(), spec):
         *parents, leaf = path.split(".")
-        target = chosen
+        target, source = chosen, spec.model_dump(mode="json")
         for parent in parents:
-            target = target.setdefault(parent, {})
-        target[leaf] = list(value) if isinstance(value, tuple) else value
+            target, source = target.setdefault(parent, {}), source[parent]
+        target[leaf] = source[leaf]
     return chosen
 
 

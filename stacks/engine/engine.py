@@ -14,6 +14,7 @@ from blueprints.environment import Environment
 from blueprints.errors import ExitCode, Problem
 from stacks.engine.events import Event, Outcome, Phase, Plan
 from stacks.engine.results import ResourceState
+from stacks.policy import pack_folder
 from stacks.project import Project, disk_problem
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stacks.engine.workspace import Command, QuickStack
     from stacks.toolchain import EngineBinary
 
+_PACKS = [str(pack_folder())]
 _PHASES = {
     "preview": "looking at what is there and what would change",
     "up": "bringing the environment up",
@@ -56,20 +58,22 @@ class Engine:
         """What ``up`` would do.
 
         Raises:
-            Problem: The spec is wrong, the engine fails, the passphrase is wrong.
+            Problem: The spec is wrong, a rule is broken, the engine fails, the passphrase is wrong.
         """
         watcher, seconds = self._operate(
-            "preview", lambda stack, on: stack.preview(refresh=True, on_event=on)
+            "preview", lambda stack, on: stack.preview(refresh=True, on_event=on, policy_packs=_PACKS)
         )
-        return Plan(self.project.name, self.environment, watcher.steps, seconds)
+        results = watcher.policy.results()
+        return Plan(self.project.name, self.environment, watcher.steps, seconds, results)
 
     def up(self) -> Outcome:
         """Look at the truth, then bring the environment to its spec.
 
         Raises:
-            Problem: A resource fails, somebody else is at work (exit code 3), it was cancelled (130).
+            Problem: A rule is broken, a resource fails, somebody else is at work (exit code 3), it was
+                cancelled (130).
         """
-        return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on))
+        return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on, policy_packs=_PACKS))
 
     def refresh(self) -> Outcome:
         """Record what is really there; the steps tell what drifted.
@@ -183,7 +187,8 @@ class Engine:
 
     def _change(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> Outcome:
         watcher, seconds = self._operate(operation, act)
-        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics))
+        results = watcher.policy.results() if operation == "up" else ()
+        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics), results)
 
     def _operate(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> tuple[Watcher, float]:
         """Run one operation of the engine and tell of it."""
@@ -192,13 +197,16 @@ class Engine:
         from stacks.engine.history import History
         from stacks.engine.watch import Watcher
         from stacks.engine.workspace import open_stack
+        from stacks.policy.exceptions import check_exceptions
+        from stacks.policy.results import PolicyReport
 
-        self.project.spec(self.environment)
+        exceptions = self.project.spec(self.environment).policy.exceptions
+        check_exceptions(exceptions)
         self.project.prepare()
         command = self._new_command()
         self._recover(operation)
         history = History(self.project.home / "history.json")
-        watcher = Watcher(operation, self._say, history)
+        watcher = Watcher(operation, self._say, history, PolicyReport(exceptions))
         started = time.monotonic()
         self._say(Phase(_phase(operation), _PHASES[operation], history.expected_total(operation)))
         try:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from blueprints.layers import Layer
+from stacks.policy.results import PolicyResult
 
 
 class Verb(StrEnum):
@@ -114,12 +115,14 @@ Event: TypeAlias = Planned | ResourceStarted | ResourceFinished | ResourceFailed
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preview found. ``steps`` are in tree order: by layer, components first."""
+    """What a preview found. ``steps`` are in tree order: by layer, components first; ``policy`` has a result
+    for every rule."""
 
     project: str
     environment: str
     steps: tuple[Step, ...]
     seconds: float
+    policy: tuple[PolicyResult, ...] = ()
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb applies to."""
@@ -141,12 +144,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an ``up``, ``refresh`` or ``destroy`` ended (a failed one raises a Problem instead)."""
+    """How an ``up``, ``refresh`` or ``destroy`` ended (a failed one raises a Problem instead). The rules of
+    the policy pack judge an ``up``; ``policy`` is empty for the others."""
 
     verb: str
     steps: tuple[Step, ...] = ()
     seconds: float = 0.0
     diagnostics: tuple[Diagnostic, ...] = field(default=())
+    policy: tuple[PolicyResult, ...] = ()
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb was applied to."""

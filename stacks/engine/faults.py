@@ -39,7 +39,8 @@ def explained(
         problem = known(text, where, state)
         if problem is not None:
             return problem
-    return _resource(watcher, where) or Problem(_last_error(text), where=where, todo="modelyard doctor")
+    told = _policy(watcher) or _resource(watcher, where)
+    return told or Problem(_last_error(text), where=where, todo="modelyard doctor")
 
 
 def _passphrase(text: str, where: str, state: Path | None) -> Problem | None:
@@ -85,6 +86,23 @@ def _backend(text: str, where: str, state: Path | None) -> Problem | None:
             "the recorded state cannot be read", where=str(state or where), todo="modelyard doctor"
         )
     return None
+
+
+def _policy(watcher: Watcher | None) -> Problem | None:
+    """The rules that stopped it: the first whole, the others by name and resource."""
+    broken = watcher.policy.violations() if watcher is not None else []
+    if watcher is None or not broken:
+        return None
+    rule, finding = broken[0]
+    names = {step.urn: f"{step.type} {step.name}" for step in (*watcher.steps, *watcher.failed)}
+    others = [f"{other.id} ({at.resource}: {at.what})" for other, at in broken[1:]]
+    also = f"; also {', '.join(others)}" if others else ""
+    return Problem(
+        f"policy {rule.id}: {finding.what}{also}",
+        where=names.get(finding.urn, finding.resource),
+        expected=f"{rule.what} {rule.why}",
+        todo=f"{rule.fix} To let it pass for a while: policy.exceptions of the spec (docs/policy.md)",
+    )
 
 
 def _resource(watcher: Watcher | None, where: str) -> Problem | None:
