@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SPEC_KEY = "modelyard:spec"
 HOME = ".modelyard"
-_PROVIDER = "pulumi-resource-modelyard"
+#: What the engine starts: our provider, and what runs the policy pack.
+_PLUGINS = ("pulumi-resource-modelyard", "pulumi-analyzer-policy-modelyard")
 _STATE_URL = f"file://./{HOME}/state"
 
 _PULUMI_YAML = f"""\
@@ -34,6 +35,10 @@ backend:
 plugins:
   providers:
     - name: modelyard
+      path: {HOME}/bin
+  # Runs the policy pack: pulumi preview --policy-pack "$(modelyard policy path)"
+  analyzers:
+    - name: policy-modelyard
       path: {HOME}/bin
 # Every plan starts from what is really there, so that up heals what drifted.
 options:
@@ -131,7 +136,8 @@ class Project:
             for folder in (self.home, self.home / "state", self.home / "bin"):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._make_passphrase()
-            self._link_provider()
+            for plugin in _PLUGINS:
+                self._link(plugin)
         except OSError as error:
             raise disk_problem(error, self.home) from None
 
@@ -235,15 +241,15 @@ class Project:
             )
         _write_file(self.passphrase_file, secrets.token_urlsafe(32) + "\n", mode=0o600)
 
-    def _link_provider(self) -> None:
-        """Point ``.modelyard/bin`` at the provider of the environment Modelyard runs in."""
-        link = self.home / "bin" / _PROVIDER
-        target = Path(sys.executable).parent / _PROVIDER
+    def _link(self, plugin: str) -> None:
+        """Point ``.modelyard/bin`` at a plugin of the environment Modelyard runs in."""
+        link = self.home / "bin" / plugin
+        target = Path(sys.executable).parent / plugin
         if not target.exists():
-            found = shutil.which(_PROVIDER)
+            found = shutil.which(plugin)
             if found is None:
                 raise Problem(
-                    f"{_PROVIDER} is not installed beside {sys.executable}",
+                    f"{plugin} is not installed beside {sys.executable}",
                     expected="a complete installation of modelyard",
                     todo="pip install --force-reinstall modelyard",
                 )

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from blueprints.errors import ExitCode, Problem
+from stacks.engine.naming import named
 from stacks.engine.watch import Watcher, plain_text
 
 #: Sentences in which the engine sums up what it has already said.
@@ -91,15 +92,14 @@ def _backend(text: str, where: str, state: Path | None) -> Problem | None:
 def _policy(watcher: Watcher | None) -> Problem | None:
     """The rules that stopped it: the first whole, the others by name and resource."""
     broken = watcher.policy.violations() if watcher is not None else []
-    if watcher is None or not broken:
+    if not broken:
         return None
     rule, finding = broken[0]
-    names = {step.urn: f"{step.type} {step.name}" for step in (*watcher.steps, *watcher.failed)}
     others = [f"{other.id} ({at.resource}: {at.what})" for other, at in broken[1:]]
     also = f"; also {', '.join(others)}" if others else ""
     return Problem(
         f"policy {rule.id}: {finding.what}{also}",
-        where=names.get(finding.urn, finding.resource),
+        where=named(finding.urn),
         expected=f"{rule.what} {rule.why}",
         todo=f"{rule.fix} To let it pass for a while: policy.exceptions of the spec (docs/policy.md)",
     )

@@ -49,7 +49,8 @@ def _listener(resource: Resource) -> Iterator[str]:
     protocol = resource.get("protocol")
     if protocol in (None, "HTTP"):
         actions = resource.maps("defaultActions")
-        if not actions or not all(_redirects(action) for action in actions):
+        redirects = bool(actions) and all(_redirects(action) for action in actions)
+        if not redirects and not resource.unsure("defaultActions"):
             yield "protocol HTTP does something other than redirect to HTTPS"
     elif protocol in ("HTTPS", "TLS") and resource.empty("certificateArn"):
         yield f"protocol {protocol} has no certificateArn"
@@ -64,7 +65,7 @@ def _redirects(action: Mapping[str, Any]) -> bool:
 
 
 def _ingress(resource: Resource) -> Iterator[str]:
-    if resource.get("spec.tls") is UNKNOWN:
+    if resource.unsure("spec.tls"):
         return
     tls = resource.maps("spec.tls")
     if not tls:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -61,6 +61,41 @@ class PolicyResult:
     severity: Severity
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
+
+
+def headline(results: Sequence[PolicyResult]) -> str:
+    """``policy ● 34 rules``, and how many of them warn or were let pass."""
+    count = {verdict: sum(each.verdict is verdict for each in results) for verdict in Verdict}
+    symbol = "△" if count[Verdict.WARNED] else "●"
+    said = [f"{count[each]} {each.value}" for each in (Verdict.WARNED, Verdict.EXCEPTED) if count[each]]
+    return ", ".join([f"policy {symbol} {len(results)} rules", *said])
+
+
+def advice(results: Sequence[PolicyResult]) -> list[str]:
+    """A line for every finding that stopped nothing: of an advisory rule, or let pass by an exception."""
+    return [
+        f"○ {result.rule}: {found.resource}: {found.what}; let pass until {found.until}: {found.reason}"
+        if found.until
+        else f"△ {result.rule}: {found.resource}: {found.what}"
+        for result in results
+        for found in result.findings
+    ]
+
+
+def exceptions_used(results: Sequence[PolicyResult]) -> list[dict[str, str]]:
+    """What the audit log keeps of every violation that an exception let pass."""
+    return [
+        {
+            "rule": result.rule,
+            "resource": found.resource,
+            "finding": found.what,
+            "until": found.until,
+            "reason": found.reason,
+        }
+        for result in results
+        for found in result.findings
+        if found.until
+    ]
 
 
 def told(rule: Rule, finding: str, expired: PolicyException | None = None) -> str:

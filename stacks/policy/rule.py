@@ -88,6 +88,11 @@ class Resource:
         value = self.get(path)
         return value is not UNKNOWN and value != wanted
 
+    def unsure(self, path: str) -> bool:
+        """Whether the value at ``path``, or an item of the list there, is not known yet."""
+        value = self.get(path)
+        return value is UNKNOWN or (isinstance(value, list) and UNKNOWN in value)
+
     def empty(self, path: str) -> bool:
         """Whether the value at ``path`` is known and says nothing."""
         value = self.get(path)

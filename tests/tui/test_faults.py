@@ -39,7 +39,9 @@ def test_usage_fault_as_json(modelyard: Modelyard) -> None:
     assert "--nonsense" in document["error"]
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"init", "doctor", "logs", "exec", "demo"}))
+@pytest.mark.parametrize(
+    "command", sorted(set(COMMANDS) - {"init", "doctor", "logs", "exec", "demo", "policy"})
+)
 def test_without_a_project_each_command_says_so(modelyard: Modelyard, tmp_path: Path, command: str) -> None:
     told = modelyard("-C", tmp_path, command, "--json")
     document = json.loads(told.out)

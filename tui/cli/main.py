@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("change", "bring the environment up, or to what its spec says"),
     "refresh": ("change", "compare the recorded state with the machine"),
     "destroy": ("change", "take the environment down; data is kept unless asked"),
+    "policy": ("policy", "the rules that every preview and up is held to"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
     "status": ("status", "state of every service"),
     "logs": ("logs", "log of one service"),

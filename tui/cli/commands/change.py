@@ -70,6 +70,7 @@ def _up(session: Session, args: Namespace, out: Output) -> int:
     if plan.changes and not out.as_json:
         show_plan(plan, out)
     _allow(session, plan, args, out)
+    _record_exceptions(session, plan)
     outcome = _recorded(session, "up", args.why, out, lambda engine: engine.up())
     session.environment(again=True)
     changed = f"{outcome.changes} changed" if outcome.changes else "nothing to change"
@@ -79,6 +80,14 @@ def _up(session: Session, args: Namespace, out: Output) -> int:
         if service.url:
             out.line(f"{service.name}\t{service.url}")
     return ExitCode.DONE
+
+
+def _record_exceptions(session: Session, plan: Plan) -> None:
+    """What the plan needs a rule waived for goes to the audit log before it is done."""
+    from stacks.policy.results import exceptions_used
+
+    for used in exceptions_used(plan.policy):
+        session.record("policy.exception.used", after=used, why=used["reason"])
 
 
 def _allow(session: Session, plan: Plan, args: Namespace, out: Output) -> None:
@@ -225,6 +234,7 @@ def _interrupt(*_: object) -> None:
 def show_plan(plan: Plan, out: Output, everything: bool = False) -> None:
     """The plan as text on stdout: a heading per layer, a line per resource, counts last."""
     from stacks.engine.events import Verb
+    from stacks.policy.results import advice, headline
 
     heading: object = ""
     for step in plan.steps:
@@ -244,6 +254,9 @@ def show_plan(plan: Plan, out: Output, everything: bool = False) -> None:
         if plan.count(verb)
     )
     out.line(f"{counts or 'nothing to change'}, {plan.count(Verb.SAME)} unchanged")
+    out.line(headline(plan.policy))
+    for line in advice(plan.policy):
+        out.line(f"  {line}")
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -256,6 +269,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "counts": _counts(plan),
         "dangerous": [step.urn for step in plan.dangerous],
         "steps": plan.steps,
+        "policy": plan.policy,
     }
 
 
@@ -268,6 +282,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         "counts": _counts(outcome),
         "steps": outcome.steps,
         "diagnostics": outcome.diagnostics,
+        "policy": outcome.policy,
     }
 
 
