@@ -21,6 +21,7 @@ from stacks.engine.events import (
     Step,
     Verb,
 )
+from stacks.policy.results import PolicyResult
 from stacks.project import Project
 
 
@@ -48,6 +49,7 @@ class FakeEngine:
     """Plans and "builds" :data:`STEPS`; holds before the step named ``hold`` until ``release`` is set."""
 
     plan: ClassVar[tuple[Step, ...]] = STEPS
+    policy: ClassVar[tuple[PolicyResult, ...]] = ()
     hold: ClassVar[str] = ""
     fail: ClassVar[str] = ""
     preview_problem: ClassVar[Problem | None] = None
@@ -58,6 +60,7 @@ class FakeEngine:
     @classmethod
     def reset(cls) -> None:
         """As new."""
+        cls.policy = ()
         cls.plan, cls.hold, cls.fail, cls.preview_problem, cls.calls = STEPS, "", "", None, []
         cls.release, cls.holding = threading.Event(), threading.Event()
 
@@ -71,7 +74,7 @@ class FakeEngine:
         self.say(Phase("preview", "looking at what is there and what would change", 3.0))
         if self.preview_problem is not None:
             raise self.preview_problem
-        return Plan(self.project.name, self.environment, self.plan, 0.1)
+        return Plan(self.project.name, self.environment, self.plan, 0.1, self.policy)
 
     def up(self) -> Outcome:
         """Every step, one after the other."""

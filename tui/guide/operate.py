@@ -32,6 +32,7 @@ from stacks.engine.events import (
     Verb,
 )
 from stacks.local.logs import last_lines
+from stacks.policy.results import headline
 from tui.guide.step import Step
 from tui.widgets.resource_tree import ResourceTree, Row, detail
 
@@ -201,6 +202,8 @@ class PreviewStep(_Operation):
                 (" · ".join(counts) or "nothing to do", "bold"),
                 f"   cost {catalog()[self.answers.blueprint].cost} / month",
             )
+            if self.plan.policy:
+                line.append(f" · {headline(self.plan.policy)}")
             if self.plan.dangerous:
                 line.append(f"   ▲ data at stake: {len(self.plan.dangerous)}", self.tint.bad)
             self.headline(line)
