@@ -40,7 +40,7 @@ class Key:
         if self.choices:
             return " or ".join(self.choices)
         if self.type == "list":
-            return "words separated by commas"
+            return self.bounds or "words separated by commas"
         # "number, more than 0 …" but "whole number 1 to 16": a range reads on, a comparison needs a pause.
         pause = ", " if self.bounds.startswith(("more", "less", "at")) else " "
         return f"{self.type}{pause}{self.bounds}" if self.bounds else self.type
@@ -62,7 +62,7 @@ def keys(model: type[BaseModel] = EnvironmentSpec, prefix: str = "") -> Iterator
             meaning=field.description or schema.get("description", ""),
             default=field.default,
             choices=tuple(str(choice) for choice in schema.get("enum", ())),
-            bounds=_bounds(schema),
+            bounds=_bounds(schema, annotation),
             type=_type_name(annotation),
         )
 
@@ -79,7 +79,10 @@ def _type_name(annotation: Any) -> str:
     return _TYPE_NAMES.get(type(annotation), "")
 
 
-def _bounds(schema: Mapping[str, Any]) -> str:
+def _bounds(schema: Mapping[str, Any], annotation: Any = None) -> str:
+    for argument in get_args(annotation):
+        if isinstance(argument, type) and issubclass(argument, Section):
+            return f"a JSON list of {{{', '.join(argument.model_fields)}}}"
     for part in (schema, *schema.get("anyOf", ())):
         low, high = part.get("minimum"), part.get("maximum")
         if low is not None and high is not None:
@@ -232,7 +235,9 @@ def _explained(error: ValidationError, where: str) -> UsageProblem:
         except UsageProblem as problem:
             return UsageProblem(problem.what, where=where, expected=problem.expected, todo=problem.todo)
     known = {key.path: key for key in keys()}
-    key = next((known[p] for p in (path, path.rsplit(".", 1)[0]) if p in known), None)
+    parts = path.split(".")
+    above = [".".join(parts[:depth]) for depth in range(len(parts), 0, -1)]
+    key = next((known[p] for p in above if p in known), None)
     return UsageProblem(
         _fault(first["type"], first["msg"], first["input"]),
         where=f"{where} {path}".strip() if path else where,

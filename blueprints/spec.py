@@ -8,6 +8,7 @@ and ``pulumi up`` alike.
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -161,6 +162,26 @@ class PromotionSpec(Section):
     always this environment's own."""
 
 
+class PolicyException(Section):
+    """A rule of the policy pack that does not count for a while, and why."""
+
+    rule: Annotated[str, Field(min_length=1)]
+    """Id of the rule: see `modelyard policy`."""
+    resource: str = ""
+    """Name of the one resource it is meant for; empty: all of them."""
+    reason: Annotated[str, Field(pattern=r"\S")]
+    """Why it may be so; it appears in the audit log."""
+    until: date
+    """Last day on which it counts, YYYY-MM-DD."""
+
+
+class PolicySpec(Section):
+    """The rules that every preview and up is held to."""
+
+    exceptions: tuple[PolicyException, ...] = ()
+    """Rules that do not count for a while, each with its reason and its last day."""
+
+
 class EnvironmentSpec(Section):
     """One environment, whole. ``EnvironmentSpec()`` is the safe local default."""
 
@@ -176,6 +197,7 @@ class EnvironmentSpec(Section):
     orchestration: OrchestrationSpec = OrchestrationSpec()
     cost: CostSpec = CostSpec()
     promotion: PromotionSpec = PromotionSpec()
+    policy: PolicySpec = PolicySpec()
 
     @model_validator(mode="after")
     def _ports_differ(self) -> EnvironmentSpec:

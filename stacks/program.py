@@ -12,6 +12,7 @@ from blueprints.catalog import find
 from blueprints.errors import Problem
 from blueprints.keys import validate
 from blueprints.spec import EnvironmentSpec
+from stacks.policy.exceptions import check_exceptions
 
 #: The configuration key that holds the EnvironmentSpec.
 KEY = "spec"
@@ -52,4 +53,6 @@ def _urls(environment: dict[str, Any]) -> dict[str, str]:
 def configured() -> EnvironmentSpec:
     """The spec of the selected stack; without any, the safe local default."""
     data = pulumi.Config(NAMESPACE).get_object(KEY) or {}
-    return validate(data, where=f"Pulumi.{pulumi.get_stack()}.yaml {NAMESPACE}:{KEY}")
+    spec = validate(data, where=f"Pulumi.{pulumi.get_stack()}.yaml {NAMESPACE}:{KEY}")
+    check_exceptions(spec.policy.exceptions)
+    return spec

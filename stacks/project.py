@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 SPEC_KEY = "modelyard:spec"
 _RESTORE = "put it right, or restore it from version control"
 HOME = ".modelyard"
-_PROVIDER = "pulumi-resource-modelyard"
+#: What the engine starts: our provider, and what runs the policy pack.
+_PLUGINS = ("pulumi-resource-modelyard", "pulumi-analyzer-policy-modelyard")
 _STATE_URL = f"file://./{HOME}/state"
 
 _PULUMI_YAML = f"""\
@@ -35,6 +36,10 @@ backend:
 plugins:
   providers:
     - name: modelyard
+      path: {HOME}/bin
+  # Runs the policy pack: pulumi preview --policy-pack "$(modelyard policy path)"
+  analyzers:
+    - name: policy-modelyard
       path: {HOME}/bin
 # Every plan starts from what is really there, so that up heals what drifted.
 options:
@@ -136,7 +141,8 @@ class Project:
             for folder in (self.home, self.home / "state", self.home / "bin"):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._make_passphrase()
-            self._link_provider()
+            for plugin in _PLUGINS:
+                self._link(plugin)
         except OSError as error:
             raise disk_problem(error, self.home) from None
 
@@ -247,15 +253,15 @@ class Project:
             )
         write_file(self.passphrase_file, secrets.token_urlsafe(32) + "\n", mode=0o600)
 
-    def _link_provider(self) -> None:
-        """Point ``.modelyard/bin`` at the provider of the environment Modelyard runs in."""
-        link = self.home / "bin" / _PROVIDER
-        target = Path(sys.executable).parent / _PROVIDER
+    def _link(self, plugin: str) -> None:
+        """Point ``.modelyard/bin`` at a plugin of the environment Modelyard runs in."""
+        link = self.home / "bin" / plugin
+        target = Path(sys.executable).parent / plugin
         if not target.exists():
-            found = shutil.which(_PROVIDER)
+            found = shutil.which(plugin)
             if found is None:
                 raise Problem(
-                    f"{_PROVIDER} is not installed beside {sys.executable}",
+                    f"{plugin} is not installed beside {sys.executable}",
                     expected="a complete installation of modelyard",
                     todo="pip install --force-reinstall modelyard",
                 )
@@ -304,12 +310,12 @@ def _only_chosen(spec: EnvironmentSpec) -> dict[str, Any]:
     from blueprints.spec import EnvironmentSpec
 
     chosen: dict[str, Any] = {"blueprint": spec.blueprint}
-    for path, _, value in keys.differences(EnvironmentSpec(), spec):
+    for path, _, _ in keys.differences(EnvironmentSpec(), spec):
         *parents, leaf = path.split(".")
-        target = chosen
+        target, source = chosen, spec.model_dump(mode="json")
         for parent in parents:
-            target = target.setdefault(parent, {})
-        target[leaf] = list(value) if isinstance(value, tuple) else value
+            target, source = target.setdefault(parent, {}), source[parent]
+        target[leaf] = source[leaf]
     return chosen
 
 

@@ -15,6 +15,7 @@ from blueprints.environment import Environment
 from blueprints.errors import Problem
 from stacks.engine.events import Event, Outcome, Phase, Plan
 from stacks.engine.results import Applied, ResourceState
+from stacks.policy import pack_folder
 from stacks.project import Project, disk_problem
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stacks.engine.workspace import Command, QuickStack
     from stacks.toolchain import EngineBinary
 
+_PACKS = [str(pack_folder())]
 _PHASES = {
     "preview": "looking at what is there and what would change",
     "up": "bringing the environment up",
@@ -61,15 +63,15 @@ class Engine:
             over_budget: Answer also when that may be more than the spec's budget.
 
         Raises:
-            Problem: The spec or the price book is wrong, the engine fails, the passphrase is wrong, or it may
-                cost more than the budget.
+            Problem: The spec or the price book is wrong, a rule is broken, the engine fails, the passphrase
+                is wrong, or it may cost more than the budget.
         """
         from stacks.costs import Costs
 
         costs = Costs.of(self.project, self.environment)
         origin = self._fingerprint()
         watcher, seconds = self._operate(
-            "preview", lambda stack, on: stack.preview(refresh=True, on_event=on)
+            "preview", lambda stack, on: stack.preview(refresh=True, on_event=on, policy_packs=_PACKS)
         )
         before, after = costs.estimates(watcher)
         if not over_budget:
@@ -85,6 +87,7 @@ class Engine:
             replace(origin, state=self._fingerprint().state),
             cost=after,
             cost_before=before,
+            policy=watcher.policy.results(),
         )
 
     def up(self, plan: Plan | None = None) -> Outcome:
@@ -94,8 +97,9 @@ class Engine:
             plan: What a person agreed to; refused when what it was made from has changed.
 
         Raises:
-            Problem: The plan is out of date, a resource fails, somebody else is at work (exit code 3), it
-                was cancelled (130), or the environment is protected and what its CI runs is not pinned.
+            Problem: The plan is out of date, a rule is broken, a resource fails, somebody else is at work
+                (exit code 3), it was cancelled (130), or the environment is protected and what its CI runs
+                is not pinned.
         """
         if self.project.spec(self.environment).protected:
             from stacks.ci.files import require_pins
@@ -107,7 +111,7 @@ class Engine:
                 from stacks.engine.saved_plan import stale
 
                 raise stale(differences, self.environment)
-        return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on))
+        return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on, policy_packs=_PACKS))
 
     def _fingerprint(self) -> Fingerprint:
         from stacks.engine.fingerprint import fingerprint
@@ -258,7 +262,10 @@ class Engine:
 
     def _change(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> Outcome:
         watcher, seconds = self._operate(operation, act)
-        return Outcome(operation, watcher.steps, seconds, tuple(watcher.diagnostics), watcher.urls)
+        policy = watcher.policy.results() if operation == "up" else ()
+        return Outcome(
+            operation, watcher.steps, seconds, tuple(watcher.diagnostics), watcher.urls, policy=policy
+        )
 
     def _operate(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> tuple[Watcher, float]:
         """Run one operation of the engine and tell of it."""
@@ -267,13 +274,16 @@ class Engine:
         from stacks.engine.history import History
         from stacks.engine.watch import Watcher
         from stacks.engine.workspace import open_stack
+        from stacks.policy.exceptions import check_exceptions
+        from stacks.policy.results import PolicyReport
 
-        self.project.spec(self.environment)
+        exceptions = self.project.spec(self.environment).policy.exceptions
+        check_exceptions(exceptions)
         self.project.prepare()
         command = self._new_command()
         self._recover(operation)
         history = History(self.project.home / "history.json")
-        watcher = Watcher(operation, self._say, history)
+        watcher = Watcher(operation, self._say, history, PolicyReport(exceptions))
         started = time.monotonic()
         self._say(Phase(_phase(operation), _PHASES[operation], history.expected_total(operation)))
         try:

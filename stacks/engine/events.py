@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from blueprints.layers import Layer
 from stacks.engine.fingerprint import Fingerprint
+from stacks.policy.results import PolicyResult
 
 if TYPE_CHECKING:
     from blueprints.cost import Estimate
@@ -121,7 +122,8 @@ Event: TypeAlias = Planned | ResourceStarted | ResourceFinished | ResourceFailed
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preview found. ``steps`` are in tree order: by layer, components first."""
+    """What a preview found. ``steps`` are in tree order: by layer, components first; ``policy`` has a result
+    for every rule."""
 
     project: str
     environment: str
@@ -146,6 +148,8 @@ class Plan:
             [step.urn, step.verb.value, list(step.detail)] for step in self.steps if step.type != "component"
         ]
         return hashlib.sha256(json.dumps(sorted(done), ensure_ascii=False).encode()).hexdigest()
+
+    policy: tuple[PolicyResult, ...] = ()
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb applies to."""
@@ -172,7 +176,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an ``up``, ``refresh`` or ``destroy`` ended (a failed one raises a Problem instead)."""
+    """How an ``up``, ``refresh`` or ``destroy`` ended (a failed one raises a Problem instead). The rules of
+    the policy pack judge an ``up``; ``policy`` is empty for the others."""
 
     verb: str
     steps: tuple[Step, ...] = ()
@@ -180,6 +185,7 @@ class Outcome:
     diagnostics: tuple[Diagnostic, ...] = field(default=())
     urls: Mapping[str, str] = field(default_factory=dict)
     """URL of each service by name, after an ``up``."""
+    policy: tuple[PolicyResult, ...] = ()
 
     def count(self, verb: Verb) -> int:
         """How many resources (not layers) the verb was applied to."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from blueprints.errors import ExitCode, Problem, UsageProblem
-from stacks.engine.naming import name_of
+from stacks.engine.naming import name_of, named
 from stacks.engine.state import damaged
 from stacks.engine.watch import Watcher, plain_text
 
@@ -45,10 +45,8 @@ def explained(
         problem = known(text, where, state)
         if problem is not None:
             return problem
-    problem = _guarded(watcher, where)
-    if problem is not None:
-        return problem
-    return _resource(watcher, where) or Problem(_last_error(text), where=where, todo="modelyard doctor")
+    told = _policy(watcher) or _guarded(watcher, where) or _resource(watcher, where)
+    return told or Problem(_last_error(text), where=where, todo="modelyard doctor")
 
 
 def _passphrase(text: str, where: str, state: Path | None) -> Problem | None:
@@ -133,6 +131,22 @@ def _guarded(watcher: Watcher | None, where: str) -> Problem | None:
         where=where,
         expected="a change that keeps them, or each named",
         todo="modelyard up " + " ".join(f"--allow-replace {name}" for name in names),
+    )
+
+
+def _policy(watcher: Watcher | None) -> Problem | None:
+    """The rules that stopped it: the first whole, the others by name and resource."""
+    broken = watcher.policy.violations() if watcher is not None else []
+    if not broken:
+        return None
+    rule, finding = broken[0]
+    others = [f"{other.id} ({at.resource}: {at.what})" for other, at in broken[1:]]
+    also = f"; also {', '.join(others)}" if others else ""
+    return Problem(
+        f"policy {rule.id}: {finding.what}{also}",
+        where=named(finding.urn),
+        expected=f"{rule.what} {rule.why}",
+        todo=f"{rule.fix} To let it pass for a while: policy.exceptions of the spec (docs/policy.md)",
     )
 
 

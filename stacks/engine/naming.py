@@ -24,6 +24,13 @@ def name_of(urn: str) -> str:
     return urn.rsplit("::", 1)[-1]
 
 
+def named(urn: str) -> str:
+    """Type and name as people say them: ``service tracking``."""
+    parts = urn.split("::")
+    token = parts[2].rsplit("$", 1)[-1] if len(parts) > 3 else ""
+    return f"{type_of(token)} {name_of(urn)}".strip()
+
+
 def type_of(token: str) -> str:
     """``modelyard:local:PostgresCluster`` -> ``postgrescluster``; layers are ``component``."""
     if token in _COMPONENTS:

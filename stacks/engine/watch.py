@@ -21,6 +21,7 @@ from stacks.engine.events import (
 )
 from stacks.engine.history import History
 from stacks.local.kinds import STATEFUL
+from stacks.policy.results import PolicyReport
 
 _VERBS = {
     "create": Verb.CREATE,
@@ -49,10 +50,18 @@ class Watcher:
         operation: ``preview``, ``up``, ``refresh`` or ``destroy``.
         on_event: Who hears our events.
         history: Seconds of earlier operations.
+        policy: Hears what the rules say.
     """
 
-    def __init__(self, operation: str, on_event: Callable[[Event], object], history: History) -> None:
+    def __init__(
+        self,
+        operation: str,
+        on_event: Callable[[Event], object],
+        history: History,
+        policy: PolicyReport | None = None,
+    ) -> None:
         self.operation = operation
+        self.policy = policy or PolicyReport()
         self.diagnostics: list[Diagnostic] = []
         self.failed: list[Step] = []
         self._say = on_event
@@ -101,6 +110,9 @@ class Watcher:
             self._fails(event.res_op_failed_event.metadata)
         elif event.diagnostic_event is not None:
             self._diagnosed(event.diagnostic_event)
+        elif event.policy_event is not None:
+            said = event.policy_event
+            self.policy.hear(said.policy_name, said.resource_urn or "", plain_text(said.message))
 
     def _starting(self, metadata: Any) -> None:
         if naming.is_plumbing(metadata.type):

@@ -22,6 +22,7 @@ from stacks.engine.events import (
     Step,
     Verb,
 )
+from stacks.policy.results import PolicyResult
 from stacks.project import Project
 
 
@@ -50,6 +51,7 @@ class FakeEngine:
 
     plan: ClassVar[tuple[Step, ...]] = STEPS
     cost: ClassVar[Estimate | None] = None
+    policy: ClassVar[tuple[PolicyResult, ...]] = ()
     hold: ClassVar[str] = ""
     fail: ClassVar[str] = ""
     preview_problem: ClassVar[Problem | None] = None
@@ -60,6 +62,7 @@ class FakeEngine:
     @classmethod
     def reset(cls) -> None:
         """As new."""
+        cls.policy = ()
         cls.plan, cls.hold, cls.fail, cls.preview_problem, cls.calls = STEPS, "", "", None, []
         cls.cost = None
         cls.release, cls.holding = threading.Event(), threading.Event()
@@ -74,7 +77,7 @@ class FakeEngine:
         self.say(Phase("preview", "looking at what is there and what would change", 3.0))
         if self.preview_problem is not None:
             raise self.preview_problem
-        return Plan(self.project.name, self.environment, self.plan, 0.1, cost=self.cost)
+        return Plan(self.project.name, self.environment, self.plan, 0.1, cost=self.cost, policy=self.policy)
 
     def up(self) -> Outcome:
         """Every step, one after the other."""

@@ -18,6 +18,8 @@ from blueprints.pricebook import packaged
 from blueprints.spec import UsageSpec
 from mlops.governance.audit import AuditLog
 from stacks.engine.events import Verb
+from stacks.policy.results import Finding, PolicyResult, Verdict
+from stacks.policy.rule import Severity
 from tests.blueprints.aws_resources import team
 from tests.console.guide_engine import STEPS, FakeEngine
 from tui.guide.app import Finished, GuideApp
@@ -81,6 +83,25 @@ async def test_everything_up_opens_the_console_and_is_in_the_audit_log(app: Guid
     assert app.return_value.environment == "dev"
     actions = [entry.action for entry in AuditLog(app.return_value.project.audit_file).entries()]
     assert actions == ["environment.init", "environment.up.started", "environment.up.done"]
+
+
+async def test_the_plan_says_how_the_rules_fared_and_an_exception_is_in_the_audit_log(app: GuideApp) -> None:
+    found = Finding("urn", "data-bucket", "versioned is false", "a trial", "2027-01-01")
+    FakeEngine.policy = (
+        PolicyResult("edge-tls", Severity.MANDATORY, Verdict.PASSED),
+        PolicyResult("objects-versioned", Severity.MANDATORY, Verdict.EXCEPTED, (found,)),
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_preview(app, pilot)
+        assert "policy ● 2 rules, 1 excepted" in text_of(app, "#headline")
+        await pilot.press("enter")
+        await until(pilot, lambda: "opens the console" in text_of(app, "#headline"))
+    assert app.project is not None
+    entries = {each.action: each for each in AuditLog(app.project.audit_file).entries()}
+    used = entries["policy.exception.used"]
+    assert (used.after["rule"], used.after["resource"]) == ("objects-versioned", "data-bucket")
+    assert used.after["reason"] == "a trial"
+    assert used.number < entries["environment.up.started"].number
 
 
 async def test_a_failure_tells_what_and_retry_goes_on(app: GuideApp) -> None:

@@ -27,7 +27,15 @@ HEAVY = {
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["--version"], ["up", "--help"], ["exec", "--help"], ["statsu"], ["runs", "--limit", "x"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["up", "--help"],
+        ["exec", "--help"],
+        ["statsu"],
+        ["runs", "--limit", "x"],
+        ["policy"],
+    ],
 )
 def test_no_heavy_library_is_imported(words: list[str]) -> None:
     code = (

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote-env": ("environments", "carry what one environment runs over to another's configuration"),
     "ci": ("ci", "write CI files for a platform; render and post a plan as a comment"),
     "pin": ("pin", "pin actions, images and modelyard itself to digests"),
+    "policy": ("policy", "the rules that every preview and up is held to"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
     "status": ("status", "state of every service"),
     "logs": ("logs", "log of one service"),

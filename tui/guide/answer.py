@@ -22,7 +22,8 @@ _NAMES = {
     "environment": "This environment, Pulumi's stack: dev, staging, prod are usual.",
 }
 #: Answered by the steps before, or not open to answers yet.
-_SKIPPED = ("blueprint", "orchestration.enabled")
+# Exceptions are for a rule that stands in the way, not for a first environment.
+_SKIPPED = ("blueprint", "orchestration.enabled", "policy.exceptions")
 
 
 class AnswerStep(Step):

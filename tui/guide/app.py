@@ -21,6 +21,7 @@ from mlops.governance.audit import AuditLog
 from stacks.doctor import needs
 from stacks.engine import Engine
 from stacks.engine.events import Event, Outcome, Plan
+from stacks.policy.results import exceptions_used
 from stacks.project import Project
 from tui.guide.answer import AnswerStep
 from tui.guide.choose import ChooseStep
@@ -127,6 +128,8 @@ class GuideApp(App[Finished]):
     def apply(self, on_event: Callable[[Event], None]) -> Outcome:
         """Bring the environment up; start and end are in the audit log."""
         engine = self.engine(on_event)
+        for used in exceptions_used(self.plan.policy if self.plan else ()):
+            self._audit("policy.exception.used", after=used)
         self._audit("environment.up.started")
         try:
             outcome = engine.up()

@@ -32,6 +32,7 @@ from stacks.engine.events import (
     Verb,
 )
 from stacks.local.logs import last_lines
+from stacks.policy.results import headline
 from tui.guide.step import Step
 from tui.themes import Palette
 from tui.widgets.resource_tree import ResourceTree, Row, detail
@@ -207,6 +208,8 @@ class PreviewStep(_Operation):
                 (" · ".join(counts) or "nothing to do", "bold"),
                 f"\ncost {self._cost} / month",
             )
+            if self.plan.policy:
+                line.append(f" · {headline(self.plan.policy)}")
             if self.plan.dangerous:
                 stake = ", ".join(f"{step.type} {step.name}" for step in self.plan.dangerous)
                 line.append(f"   ▲ data at stake: {stake}", self.tint.bad)

@@ -114,6 +114,7 @@ def _carry_out(session: Session, plan: Plan, args: Namespace, out: Output, named
         show_plan(plan, out)
     _warn_of_tags(session, out)
     consent.agree(session, plan, args, out, named)
+    _record_exceptions(session, plan)
     outcome = _recorded(session, "up", args.why, out, lambda engine: _applied(engine, plan))
     changed = f"{outcome.changes} changed" if outcome.changes else "nothing to change"
     out.say(f"● {session.title} is up: {changed}, {outcome.seconds:.1f} s")
@@ -121,6 +122,14 @@ def _carry_out(session: Session, plan: Plan, args: Namespace, out: Output, named
     for name, url in outcome.urls.items():
         out.line(f"{name}\t{url}")
     return ExitCode.DONE
+
+
+def _record_exceptions(session: Session, plan: Plan) -> None:
+    """What the plan needs a rule waived for goes to the audit log before it is done."""
+    from stacks.policy.results import exceptions_used
+
+    for used in exceptions_used(plan.policy):
+        session.record("policy.exception.used", after=used, why=used["reason"])
 
 
 def _applied(engine: Engine, plan: Plan) -> Outcome:
@@ -250,6 +259,7 @@ def _interrupt(*_: object) -> None:
 def show_plan(plan: Plan, out: Output, everything: bool = False) -> None:
     """The plan as text on stdout: a heading per layer, a line per resource, counts last."""
     from stacks.engine.events import Verb
+    from stacks.policy.results import advice, headline
 
     heading: object = ""
     for step in plan.steps:
@@ -274,6 +284,9 @@ def show_plan(plan: Plan, out: Output, everything: bool = False) -> None:
 
         for line in lines(plan.cost, plan.cost_before):
             out.line(line)
+    out.line(headline(plan.policy))
+    for line in advice(plan.policy):
+        out.line(f"  {line}")
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -289,6 +302,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "cost": plan.cost,
         "cost_before": plan.cost_before,
         "steps": plan.steps,
+        "policy": plan.policy,
     }
 
 
@@ -301,6 +315,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         "counts": _counts(outcome),
         "steps": outcome.steps,
         "diagnostics": outcome.diagnostics,
+        "policy": outcome.policy,
     }
 
 
