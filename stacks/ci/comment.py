@@ -17,6 +17,8 @@ _SYMBOL = {"create": "+", "update": "~", "replace": "±", "delete": "−"}
 #: A platform cuts or refuses longer comments (GitHub: 65,536 characters); rows past this are counted instead.
 _LONGEST = 60_000
 _FIELD = 300
+#: What can come of a rule besides that it passed, the worst first.
+_VERDICTS = ("violated", "warned", "excepted")
 _MARKER = re.compile(r"<!-- modelyard \S+ -->")
 
 
@@ -195,40 +197,26 @@ def _cost_detail(document: Mapping[str, Any]) -> list[str]:
     return [f"Not priced: {', '.join(names[:20])}{more}", ""] if names else []
 
 
-def _violations(document: Mapping[str, Any]) -> list[Any]:
-    policy = document.get("policy")
-    found = policy.get("violations") if isinstance(policy, Mapping) else None
-    return list(found) if isinstance(found, Sequence) and not isinstance(found, str) else []
-
-
 def _policy(document: Mapping[str, Any]) -> str:
-    policy = document.get("policy")
-    if not isinstance(policy, Mapping):
+    results = document.get("policy")
+    if not isinstance(results, Sequence) or not results:
         return ""
-    broken = len(_violations(document))
-    rules = policy.get("rules")
-    known = len(rules) if isinstance(rules, Sequence) and not isinstance(rules, str) else rules
-    of = f" of {known} rules" if isinstance(known, int) else ""
-    return f"policy **▲ {broken} broken**{of}" if broken else f"policy ●{of.removeprefix(' of')}"
+    count = {verdict: sum(each.get("verdict") == verdict for each in results) for verdict in _VERDICTS}
+    said = [f"**{count[verdict]} {verdict}**" for verdict in _VERDICTS if count[verdict]]
+    symbol = "▲" if count["violated"] else "△" if count["warned"] else "●"
+    return ", ".join([f"policy {symbol} {len(results)} rules", *said])
 
 
 def _policy_detail(document: Mapping[str, Any]) -> list[str]:
-    found = _violations(document)
-    lines = [f"- {_violation(each)}" for each in found[:50]]
+    found = [
+        f"- **{_text(str(each['rule']))}** · {_text(str(at['resource']))} · {_text(str(at['what']))}"
+        + (f"; let pass until {_text(str(at['until']))}: {_text(str(at['reason']))}" if at["until"] else "")
+        for each in document.get("policy") or ()
+        for at in each["findings"]
+    ]
     if len(found) > 50:
-        lines.append(f"- … and {len(found) - 50} more")
-    return ["**▲ Policy**", "", *lines, ""] if lines else []
-
-
-def _violation(each: object) -> str:
-    if not isinstance(each, Mapping):
-        return _text(str(each))
-    rule = each.get("rule") or each.get("id") or each.get("policy") or ""
-    place = each.get("resource") or each.get("name") or ""
-    message = each.get("message") or each.get("what") or ""
-    fix = each.get("fix") or each.get("do") or ""
-    parts = [f"**{_text(str(rule))}**" if rule else "", _text(str(place)), _text(str(message))]
-    return " · ".join(part for part in parts if part) + (f". Fix: {_text(str(fix))}" if fix else "")
+        found = [*found[:50], f"- … and {len(found) - 50} more"]
+    return ["**Policy**", "", *found, ""] if found else []
 
 
 def _text(value: str) -> str:

@@ -8,6 +8,9 @@ import pytest
 
 from blueprints.errors import UsageProblem
 from stacks.ci.comment import markdown, marker
+from stacks.policy.results import Finding, PolicyResult, Verdict
+from stacks.policy.rule import Severity
+from tui.cli.output import plain
 
 
 def step(name: str, verb: str, layer: str | None = "storage", **more: Any) -> dict[str, Any]:
@@ -68,6 +71,10 @@ def test_drift_is_told_as_drift() -> None:
     assert "found stopped" in text
 
 
+def result(rule: str, verdict: str = "passed", *findings: Finding) -> object:
+    return plain(PolicyResult(rule, Severity.MANDATORY, Verdict(verdict), findings))
+
+
 def test_cost_and_policy_when_they_are_there() -> None:
     text = markdown(
         plan(
@@ -77,26 +84,20 @@ def test_cost_and_policy_when_they_are_there() -> None:
                 "unpriced": [{"resource": "edge", "type": "alb", "why": "no entry"}],
             },
             cost_before={"total": {"low": 400.0, "high": 1500.0}},
-            policy={
-                "rules": 31,
-                "violations": [
-                    {
-                        "rule": "db-public",
-                        "severity": "mandatory",
-                        "resource": "main",
-                        "message": "is public",
-                        "fix": "set it",
-                    }
-                ],
-            },
+            policy=[
+                result("db-public"),
+                result("tags", "warned", Finding("", "main", "has no owner")),
+                result("tls", "excepted", Finding("", "edge", "is plain", "moves in May", "2027-05-31")),
+            ],
         )
     )
     assert "cost 410.00 to 1\u2009520.50 USD a month (**+10.00 to +20.50**)" in text
     assert "Not priced: edge" in text
-    assert "policy **▲ 1 broken** of 31 rules" in text
-    assert "- **db-public** · main · is public. Fix: set it" in text
-    calm = markdown(plan(cost={"total": {"low": 0, "high": 0}}, policy={"rules": 31, "violations": []}))
-    assert "cost 0.00 USD a month · policy ● 31 rules" in calm
+    assert "policy △ 3 rules, **1 warned**, **1 excepted**" in text
+    assert "- **tags** · main · has no owner\n" in text
+    assert "- **tls** · edge · is plain; let pass until 2027-05-31: moves in May\n" in text
+    calm = markdown(plan(cost={"total": {"low": 0, "high": 0}}, policy=[result("db-public")]))
+    assert "cost 0.00 USD a month · policy ● 1 rules" in calm
     none = markdown(plan(cost=None, cost_before=None, policy=None))
     assert "cost" not in none
     assert "policy" not in none
