@@ -18,13 +18,13 @@ from stacks.toolchain import find, find_engine, install
 def test_a_machine_that_reaches_only_go_modules_builds_its_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(find, "on_path", lambda tried: None)
     monkeypatch.setattr(install, "_SCRIPT_URL", "http://127.0.0.1:9/install.sh")
     # The modules and compiled packages of this user stay where they are: only the engine is built anew.
     for name in ("GOMODCACHE", "GOCACHE"):
         known = subprocess.run(["go", "env", name], capture_output=True, text=True, check=True).stdout.strip()
         monkeypatch.setenv(name, known)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     events: list[Event] = []
     found = find_engine(events.append)
     assert (found.version, found.source) == (find.VERSION, "build")
