@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+import traceback
+from contextvars import ContextVar
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +21,46 @@ from stacks.policy.exceptions import check_exceptions
 #: The configuration key that holds the EnvironmentSpec.
 KEY = "spec"
 NAMESPACE = "modelyard"
+#: The project folder, where the program runs in a process whose current folder is another.
+_root: ContextVar[Path | None] = ContextVar("root", default=None)
 
 
-def deploy(root: Path | None = None) -> None:
-    """Build the environment that ``modelyard:spec`` of the selected stack describes.
+def run(root: Path, name: str = "__main__.py") -> None:
+    """Run the project's program, whichever door it came through: what a team adds to it is theirs in all.
 
     Args:
-        root: The project folder; None: the current one, which is where ``pulumi up`` runs a program.
+        root: The project folder.
+        name: The program's file in it.
+
+    Raises:
+        pulumi.RunError: It fails; a fault of the program is told without the frames of whoever runs it.
+    """
+    if not (root / name).is_file():
+        raise pulumi.RunError(f"{name} is missing\n  do: restore it, or modelyard init in a new folder")
+    before = list(sys.path)
+    token = _root.set(root)
+    sys.path.insert(0, str(root))
+    try:
+        runpy.run_path(str(root / name), run_name="__main__")
+    except Problem as problem:
+        raise pulumi.RunError(str(problem)) from None
+    except pulumi.RunError:
+        raise
+    except Exception as error:
+        kept = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if "runpy" not in frame.filename and frame.filename != __file__
+        ]
+        lines = traceback.format_list(kept) + traceback.format_exception_only(error)
+        raise pulumi.RunError("the program failed:\n" + "".join(lines)) from None
+    finally:
+        sys.path[:] = before
+        _root.reset(token)
+
+
+def deploy() -> None:
+    """Build the environment that ``modelyard:spec`` of the selected stack describes, in the project folder.
 
     Raises:
         pulumi.RunError: The spec is wrong, or this release cannot build it; in the words of the Problem.
@@ -35,7 +72,7 @@ def deploy(root: Path | None = None) -> None:
         raise pulumi.RunError(str(problem)) from None
     from stacks.components.local.environment import build
 
-    folder = (root or Path.cwd()).resolve()
+    folder = (_root.get() or Path.cwd()).resolve()
     environment = build(spec, pulumi.get_project(), pulumi.get_stack(), folder)
     pulumi.export("environment", environment)
     # What anyone may read, and what else decides the contents of the secret one: a plan with no change in

@@ -7,6 +7,7 @@ history: five more starts of a 115 MB executable than the one that does the work
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,14 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
+from stacks import program
 from stacks.engine.recovery import OWNER, owner_mark
 from stacks.project import Project
 from stacks.toolchain import EngineBinary
+
+# An engine that stops at a fault is gone before the program's last word reaches it; grpc would show the
+# stack of that to whoever reads the terminal. The fault itself comes through the events.
+logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
 
 #: Variables of the caller that would send our state or secrets somewhere else.
 _OURS = ("PULUMI_BACKEND_URL", "PULUMI_HOME", "PULUMI_ACCESS_TOKEN", "PULUMI_STACK", "PULUMI_CONFIG")
@@ -134,23 +141,6 @@ def variables(project: Project, binary: EngineBinary) -> dict[str, str]:
     return values
 
 
-def program(root: Path) -> Callable[[], None]:
-    """The inline program: what ``__main__.py`` of the project does, in this process."""
-
-    def run() -> None:
-        import pulumi
-
-        from blueprints.errors import Problem
-        from stacks.program import deploy
-
-        try:
-            deploy(root)
-        except Problem as problem:
-            raise pulumi.RunError(str(problem)) from None
-
-    return run
-
-
 def open_stack(project: Project, environment: str, command: Command, binary: EngineBinary) -> QuickStack:
     """The stack of an environment, made when it is not there yet.
 
@@ -159,7 +149,7 @@ def open_stack(project: Project, environment: str, command: Command, binary: Eng
     """
     workspace = LocalWorkspace(
         work_dir=str(project.root),
-        program=program(project.root),
+        program=partial(program.run, project.root),
         env_vars=variables(project, binary),
         pulumi_command=command,
     )

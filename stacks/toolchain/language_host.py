@@ -7,21 +7,19 @@ runs the program in its own process: one start of Python less than a child would
 from __future__ import annotations
 
 import os
-import runpy
 import sys
-import traceback
 from concurrent import futures
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.automation._server import LanguageServer
-from pulumi.errors import RunError
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
-from blueprints.errors import Problem
+from stacks import program
 
 
 class Host(LanguageServer):
@@ -55,32 +53,12 @@ class Host(LanguageServer):
         """Run the program against the engine's monitor."""
         entry = request.info.entry_point
         name = "__main__.py" if entry in ("", ".") else entry
-        program = Path(request.info.program_directory) / name
-        os.chdir(request.pwd or request.info.program_directory)
-        self.program = lambda: _run(program)
+        folder = Path(request.info.program_directory)
+        os.chdir(request.pwd or folder)
+        self.program = partial(program.run, folder, name)
         del request.args[:]
         request.args.append(self.engine)
         return super().Run(request, context)  # type: ignore[no-untyped-call]
-
-
-def _run(program: Path) -> None:
-    """Run the file; a fault of the program is told without the frames of this host."""
-    sys.path.insert(0, str(program.parent))
-    sys.argv = [str(program)]
-    try:
-        runpy.run_path(str(program), run_name="__main__")
-    except Problem as problem:
-        raise RunError(str(problem)) from None
-    except RunError:
-        raise
-    except Exception as error:
-        kept = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if "runpy" not in frame.filename and frame.filename != __file__
-        ]
-        lines = traceback.format_list(kept) + traceback.format_exception_only(error)
-        raise RunError("the program failed:\n" + "".join(lines)) from None
 
 
 def main() -> None:
