@@ -15,6 +15,9 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"
 MASK = "[secret]"
 STACK = "pulumi:pulumi:Stack"
+#: In a preview Pulumi puts this in the place of what another resource has yet to tell.
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+NOT_YET = "[known once it is up]"
 #: Property names that are never shown, even when a provider forgot to mark them.
 _NEVER = ("password", "secret", "token", "passphrase", "environment")
 
@@ -67,7 +70,7 @@ def _masked(value: Any) -> Any:
         return {str(key): MASK if _hidden(str(key)) else _masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_masked(item) for item in value]
-    return value
+    return NOT_YET if value == _UNKNOWN else value
 
 
 def _hidden(key: str) -> bool:

@@ -23,7 +23,7 @@ from stacks.status import ServiceState
 from tui.session import Session
 
 NOW = datetime.now(UTC)
-SINCE = (NOW - timedelta(minutes=5)).isoformat()
+SINCE = (NOW - timedelta(days=3)).isoformat()
 
 
 def run(number: int) -> Run:

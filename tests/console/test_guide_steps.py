@@ -218,6 +218,7 @@ async def test_the_headline_has_elapsed_and_expected_and_the_log_is_the_selected
         log.write_text("listening on loopback\n")
         await pilot.press("enter")
         await until(pilot, FakeEngine.holding.is_set)
+        assert "select a resource" in log_text(app)
         # The engine said 12 s, from earlier runs.
         await until(pilot, lambda: re.search(r"8 of 9 · \d+ s, about \d+ s left", headline(app)) is not None)
         assert "bringing the environment up" in headline(app)

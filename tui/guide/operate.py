@@ -295,6 +295,8 @@ class ApplyStep(_Operation):
                 tree.show(plan.steps)
             self.total = plan.changes
         self.query_one(ResourceTree).focus()
+        if self.selected is None:
+            self.query_one(RichLog).write(Text("↑ ↓ select a resource; a service shows its log here.", "dim"))
         self.draw_frame()
         super().begin()
 
