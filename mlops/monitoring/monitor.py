@@ -149,7 +149,7 @@ class Monitor:
         known = str(labels_table.version())
         if self._store.place(f"labels:{model}") == known:
             return
-        labels = labels_table.to_pyarrow_table(columns=["id", "label"])
+        labels = newest(labels_table.to_pyarrow_table(columns=["id", "time", "label"]))
         cursor = self._cursor(f"quality:{model}", uris[0], storage)
         size = self._spec.window_rows
         windows = min(cursor.rows // size, _MOST_WINDOWS)
@@ -203,6 +203,18 @@ class Monitor:
             Distribution((before.metric,), (before.value,)),
             Distribution((before.metric,), (now.value,)),
         )
+
+
+def newest(labels: Any) -> Any:
+    """One label for each id: of several, that with the latest time.
+
+    Args:
+        labels: Arrow table with ``id``, ``time`` and ``label``; a client that repeats or corrects a label adds
+            a row.
+    """
+    # Only an aggregation without threads keeps to the order of the rows.
+    last = labels.sort_by("time").group_by("id", use_threads=False).aggregate([("label", "last")])
+    return last.rename_columns(["id", "label"])
 
 
 def _normal_tail(z: float) -> float:
