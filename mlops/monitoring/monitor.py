@@ -209,7 +209,7 @@ def newest(labels: Any) -> Any:
     """One label for each id: of several, that with the latest time.
 
     Args:
-        labels: Arrow table with ``id``, ``time`` and ``label``; a client that repeats or corrects a label adds
+        labels: Arrow table with ``id``, ``time`` and ``label``; a client that repeats or corrects one adds
             a row.
     """
     # Only an aggregation without threads keeps to the order of the rows.
