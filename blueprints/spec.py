@@ -157,7 +157,7 @@ class PromotionSpec(Section):
 
     accepts_from: tuple[str, ...] = ()
     """Environments whose configuration may be promoted to this one; empty: any of the project."""
-    keep: tuple[KeyPattern, ...] = ("*.port",)
+    keep: tuple[KeyPattern, ...] = ("*.port", "cost.*")
     """Keys that promotion leaves as they are here, `*` for any part; blueprint, protected and promotion are
     always this environment's own."""
 

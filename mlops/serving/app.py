@@ -99,6 +99,8 @@ class Gateway:
             return served
         if fault := self._champions.faults.get(name):
             return _error(503, f"{name} version {fault.version} cannot be served: {fault.reason}")
+        if self._champions.loading == name:
+            return _error(503, f"{name} is being loaded")
         if self._champions.registry_fault:
             return _error(503, f"the registry is not reachable: {self._champions.registry_fault}")
         return _error(404, f"no model {name} has the alias {ALIAS}; modelyard models")

@@ -36,10 +36,13 @@ class Served:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a version that should be served is not."""
+    """Why a version that should be served is not. ``attempts`` were made; the next is at ``retry`` on the
+    monotonic clock: the registry or the storage may only have been away."""
 
     version: str
     reason: str
+    attempts: int = 1
+    retry: float = 0.0
 
 
 class Champions:
@@ -57,6 +60,7 @@ class Champions:
         self._stop = threading.Event()
         self.served: Mapping[str, Served] = {}
         self.faults: Mapping[str, Fault] = {}
+        self.loading = ""
         self.stats: dict[str, Stats] = {}
         self.registry_fault = "the registry was not asked yet"
         self._thread = threading.Thread(target=self._work, name="champions", daemon=True)
@@ -97,9 +101,14 @@ class Champions:
         self.faults = {name: fault for name, fault in self.faults.items() if name in wanted}
         for name, version in wanted.items():
             now, fault = self.served.get(name), self.faults.get(name)
-            if (now and now.version == version) or (fault and fault.version == version):
+            waits = fault and fault.version == version and time.monotonic() < fault.retry
+            if (now and now.version == version) or waits:
                 continue
-            self._load(self._client.version(name, version))
+            self.loading = name
+            try:
+                self._load(self._client.version(name, version))
+            finally:
+                self.loading = ""
 
     def _load(self, version: ModelVersion) -> None:
         start = time.monotonic()
@@ -108,7 +117,11 @@ class Champions:
         except Exception as error:
             reason = str(error).splitlines()[0][:300] or type(error).__name__
             log.warning("%s version %s cannot be served: %s", version.name, version.version, reason)
-            self.faults = {**self.faults, version.name: Fault(version.version, reason)}
+            known = self.faults.get(version.name)
+            attempts = known.attempts + 1 if known and known.version == version.version else 1
+            retry = time.monotonic() + min(60.0, 2.0**attempts)
+            fault = Fault(version.version, reason, attempts, retry)
+            self.faults = {**self.faults, version.name: fault}
             return
         since = datetime.now(UTC).isoformat(timespec="seconds")
         served = Served(version.name, version.version, version.run_id, since, model, columns)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from mlops import demo
 from mlops.access import variables
 from mlops.demo import source as sources
 from mlops.monitoring.reference import ARTIFACT, Reference
+from mlops.serving.client import GatewayClient
 from mlops.tracking.client import TrackingClient
 from tests.conftest import Live
 
@@ -125,6 +128,35 @@ def test_a_table_of_numbers_is_a_regression_and_its_first_quarter_trains(tmp_pat
     assert len(source.train) == pytest.approx(238, abs=10)
     assert source.train["x"].notna().all()
     assert source.identity != sources.own_table(path, "y", "when").identity
+
+
+def test_a_replay_keeps_the_pace_of_its_speed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from mlops.demo import replay
+
+    now = [0.0]
+    sent: list[tuple[float, int]] = []
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    class Gateway:
+        def predict(self, model: str, columns: object, ids: list[str], times: list[str]) -> list[float]:
+            sent.append((now[0], len(ids)))
+            return [0.5] * len(ids)
+
+        def label(self, model: str, ids: list[str], labels: list[float], times: list[str]) -> int:
+            return len(ids)
+
+    source = sources.own_table(_table(tmp_path / "own.parquet"), "y", "when")
+    rows = source.replay[0][1]
+    monkeypatch.setattr(replay, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    replay.replay(cast(GatewayClient, Gateway()), source, "all", rows, 86_400.0, lambda done, total: None)
+    days = (rows["_time"].iloc[-1] - rows["_time"].iloc[0]).total_seconds() / 86_400
+    # A day a second: the last rows leave when their moment has come, none ahead of it.
+    assert sum(count for _, count in sent) == len(rows)
+    assert sent[-1][0] == pytest.approx(days)
+    done = np.cumsum([count for _, count in sent]) / len(rows)
+    assert [at for at, _ in sent] == pytest.approx(list(done * days), abs=0.01 * days)
 
 
 def test_train_serve_replay_once(live: Live, tmp_path: Path) -> None:

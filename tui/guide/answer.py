@@ -21,9 +21,8 @@ _NAMES = {
     "project": "The project: Pulumi's project, and the name in its state.",
     "environment": "This environment, Pulumi's stack: dev, staging, prod are usual.",
 }
-#: Answered by the steps before, or not open to answers yet.
-# Exceptions are for a rule that stands in the way, not for a first environment.
-_SKIPPED = ("blueprint", "orchestration.enabled", "policy.exceptions")
+#: Answered by the steps before, not open to answers yet, or of no use before there is an environment.
+_SKIPPED = ("blueprint", "orchestration.", "cost.", "promotion.", "policy.")
 
 
 class AnswerStep(Step):
@@ -45,7 +44,7 @@ class AnswerStep(Step):
             yield self._row("environment", self.answers.environment)
             group = ""
             for key in keys():
-                if key.path in _SKIPPED:
+                if key.path.startswith(_SKIPPED):
                     continue
                 head = key.path.partition(".")[0] if "." in key.path else "environment"
                 if head != group:
