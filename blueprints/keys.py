@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -49,22 +50,29 @@ class Key:
 _TYPE_NAMES = {int: "whole number", float: "number", bool: "yes or no", str: "text", tuple: "list"}
 
 
-def keys(model: type[BaseModel] = EnvironmentSpec, prefix: str = "") -> Iterator[Key]:
+@cache
+def keys(model: type[BaseModel] = EnvironmentSpec, prefix: str = "") -> tuple[Key, ...]:
     """Every key of the spec, in the order a person reads them."""
+    found: list[Key] = []
+    # A schema takes milliseconds, and the guide asks for the keys at every stroke.
+    schemas = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, Section):
-            yield from keys(annotation, f"{prefix}{name}.")
+            found += keys(annotation, f"{prefix}{name}.")
             continue
-        schema = model.model_json_schema()["properties"][name]
-        yield Key(
-            path=prefix + name,
-            meaning=field.description or schema.get("description", ""),
-            default=field.default,
-            choices=tuple(str(choice) for choice in schema.get("enum", ())),
-            bounds=_bounds(schema, annotation),
-            type=_type_name(annotation),
+        schema = schemas[name]
+        found.append(
+            Key(
+                path=prefix + name,
+                meaning=field.description or schema.get("description", ""),
+                default=field.default,
+                choices=tuple(str(choice) for choice in schema.get("enum", ())),
+                bounds=_bounds(schema),
+                type=_type_name(annotation),
+            )
         )
+    return tuple(found)
 
 
 def _type_name(annotation: Any) -> str:
