@@ -134,6 +134,8 @@ class ConsoleApp(App[None]):
         """Draw line 1; read again later."""
         self.standing = message.standing
         self.query_one(WhereLine).tell(self.standing)
+        for rule in self.query(Rule):
+            rule.tell(self.standing.protected)
         self.set_timer(_EVERY, self._poll_standing)
 
     @property

@@ -79,7 +79,7 @@ class FakeEngine:
             raise self.preview_problem
         return Plan(self.project.name, self.environment, self.plan, 0.1, cost=self.cost, policy=self.policy)
 
-    def up(self) -> Outcome:
+    def up(self, plan: Plan | None = None) -> Outcome:
         """Every step, one after the other."""
         self.calls.append("up")
         self.say(Phase("update", "bringing the environment up", 12.0))

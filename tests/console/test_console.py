@@ -12,6 +12,8 @@ from textual.pilot import Pilot
 from tests.console.fakes import FakeSession
 from tui.app import ConsoleApp
 from tui.screens.page import ListPage
+from tui.themes import palette
+from tui.widgets.frame import Rule
 
 Console = Pilot[None]
 
@@ -72,6 +74,9 @@ async def test_overview_tells_services_alerts_and_protection(session: FakeSessio
         app = app_of(pilot)
         await until(pilot, lambda: "3 of 3 well" in text_of(app) and "3 tickets" in text_of(app))
         assert "flights ▸ prod ■ protected" in text_of(app)
+        # The frame has the colour of the symbol.
+        colour = palette(app.current_theme).protected
+        assert [str(rule.draw(10).style) for rule in app.query(Rule)] == [colour, colour]
 
 
 @pytest.mark.parametrize(

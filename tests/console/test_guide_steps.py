@@ -177,10 +177,21 @@ async def test_data_at_stake_wants_the_name_typed(app: GuideApp) -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert "bucket artifacts" in str(app.screen.query_one("#ask Static", Static).render())
-        await pilot.press("d", "e", "enter")
+        await pilot.press(*"artifact", "enter")
         await pilot.pause()
         assert FakeEngine.calls == ["preview"]
-        await pilot.press("v", "enter")
+        await pilot.press("s", "enter")
+        await until(pilot, lambda: "up" in FakeEngine.calls)
+
+
+async def test_a_protected_environment_wants_its_name_typed(app: GuideApp) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_preview(app, pilot)
+        app.answers = app.answers.set("protected", "yes")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "dev is protected" in str(app.screen.query_one("#ask Static", Static).render())
+        await pilot.press(*"dev", "enter")
         await until(pilot, lambda: "up" in FakeEngine.calls)
 
 

@@ -76,6 +76,7 @@ class GuideApp(App[Finished]):
         self.project: Project | None = None
         self._engine: Engine | None = None
         self._preview: PreviewStep | None = None
+        self._tried: Plan | None = None
 
     def on_mount(self) -> None:
         """Begin with the questions."""
@@ -131,8 +132,10 @@ class GuideApp(App[Finished]):
         for used in exceptions_used(self.plan.policy if self.plan else ()):
             self._audit("policy.exception.used", after=used)
         self._audit("environment.up.started")
+        # What a first attempt has begun is in the state: another one goes on from there.
+        plan, self._tried = (None if self.plan is self._tried else self.plan), self.plan
         try:
-            outcome = engine.up()
+            outcome = engine.up(plan)
         except Problem as problem:
             self._audit("environment.up.failed", after={"reason": problem.what})
             raise

@@ -129,16 +129,16 @@ class _Operation(Step):
 
 
 class NameScreen(ModalScreen[bool]):
-    """Asks for the environment's name before data can be lost."""
+    """Asks for a name before data can be lost or a protected environment changes."""
 
     BINDINGS = [Binding("escape", "dismiss(False)", "stay", id="name.no")]
 
-    def __init__(self, name: str, lost: str) -> None:
+    def __init__(self, name: str, why: str) -> None:
         super().__init__()
-        self._name_to_type, self._lost = name, lost
+        self._name_to_type, self._why = name, why
 
     def compose(self) -> ComposeResult:
-        said = f"Data can be lost: {self._lost}.\nType {self._name_to_type} to go on, esc to stay."
+        said = f"{self._why}\nType {self._name_to_type} to go on, esc to stay."
         with Vertical(id="ask"):
             yield Static(said, markup=False)
             yield Input(id="typed")
@@ -232,19 +232,34 @@ class PreviewStep(_Operation):
         super().action_back()
 
     def action_next(self) -> None:
-        """Apply, once the plan is there. Data at stake wants the environment's name typed."""
-        if self.plan is not None and self.plan.dangerous:
-            lost = ", ".join(f"{step.type} {step.name}" for step in self.plan.dangerous)
-            self.app.push_screen(NameScreen(self.answers.environment, lost), self._named)
-        elif self.plan is not None:
-            self.guide.go(5)
+        """Apply, once the plan is there. What is at stake wants each name typed."""
+        if self.plan is not None:
+            self._ask(self._at_stake(self.plan))
         elif not self.running:
             self.problem = None
             self.begin()
 
-    def _named(self, sure: bool | None) -> None:
-        if sure:
+    def _at_stake(self, plan: Plan) -> list[tuple[str, str]]:
+        """``(name, why)`` of everything that has to be agreed to by its name."""
+        asked = [
+            (step.name, f"Data can be lost: {step.type} {step.name} would be {step.verb.value}d.")
+            for step in plan.dangerous
+        ]
+        if self.answers.spec().protected:
+            name = self.answers.environment
+            asked.append((name, f"{name} is protected."))
+        return asked
+
+    def _ask(self, asked: list[tuple[str, str]]) -> None:
+        if not asked:
             self.guide.go(5)
+            return
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._ask(asked[1:])
+
+        self.app.push_screen(NameScreen(*asked[0]), answered)
 
 
 class ApplyStep(_Operation):

@@ -183,7 +183,15 @@ class KeysLine(Line):
 
 
 class Rule(Line):
-    """A thin line between frame and body."""
+    """A thin line between frame and body; it has the colour of danger beside a protected environment."""
+
+    protected = False
+
+    def tell(self, protected: bool) -> None:
+        """Show whether the environment is protected."""
+        if protected != self.protected:
+            self.protected = protected
+            self.refresh()
 
     def draw(self, width: int) -> Text:
-        return Text("─" * width, self.colours.dim)
+        return Text("─" * width, self.colours.protected if self.protected else self.colours.dim)
