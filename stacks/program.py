@@ -19,17 +19,18 @@ KEY = "spec"
 NAMESPACE = "modelyard"
 
 
-def deploy(root: Path | None = None) -> None:
+def deploy(root: Path | None = None, spec: EnvironmentSpec | None = None) -> None:
     """Build the environment that ``modelyard:spec`` of the selected stack describes.
 
     Args:
         root: The project folder; None: the current one, which is where ``pulumi up`` runs a program.
+        spec: Another than the configured one: what was applied last, to tell drift from changed wishes.
 
     Raises:
         pulumi.RunError: The spec is wrong, or this release cannot build it; in the words of the Problem.
     """
     try:
-        spec = configured()
+        spec = spec or configured()
         find(spec.blueprint).require_built()
     except Problem as problem:
         raise pulumi.RunError(str(problem)) from None

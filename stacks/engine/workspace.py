@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pulumi.automation import CommandResult, LocalWorkspace, OutputMap, PulumiCommand, Stack, UpdateSummary
 from pulumi.automation._stack import StackInitMode
@@ -25,6 +25,9 @@ from semver import VersionInfo
 from stacks.engine.recovery import OWNER, owner_mark
 from stacks.project import Project
 from stacks.toolchain import EngineBinary
+
+if TYPE_CHECKING:
+    from blueprints.spec import EnvironmentSpec
 
 #: Variables of the caller that would send our state or secrets somewhere else.
 _OURS = ("PULUMI_BACKEND_URL", "PULUMI_HOME", "PULUMI_ACCESS_TOKEN", "PULUMI_STACK", "PULUMI_CONFIG")
@@ -134,8 +137,9 @@ def variables(project: Project, binary: EngineBinary) -> dict[str, str]:
     return values
 
 
-def program(root: Path) -> Callable[[], None]:
-    """The inline program: what ``__main__.py`` of the project does, in this process."""
+def program(root: Path, spec: EnvironmentSpec | None = None) -> Callable[[], None]:
+    """The inline program: what ``__main__.py`` of the project does, in this process; for ``spec`` instead of
+    the configured one, if given."""
 
     def run() -> None:
         import pulumi
@@ -144,14 +148,20 @@ def program(root: Path) -> Callable[[], None]:
         from stacks.program import deploy
 
         try:
-            deploy(root)
+            deploy(root, spec)
         except Problem as problem:
             raise pulumi.RunError(str(problem)) from None
 
     return run
 
 
-def open_stack(project: Project, environment: str, command: Command, binary: EngineBinary) -> QuickStack:
+def open_stack(
+    project: Project,
+    environment: str,
+    command: Command,
+    binary: EngineBinary,
+    spec: EnvironmentSpec | None = None,
+) -> QuickStack:
     """The stack of an environment, made when it is not there yet.
 
     Raises:
@@ -159,7 +169,7 @@ def open_stack(project: Project, environment: str, command: Command, binary: Eng
     """
     workspace = LocalWorkspace(
         work_dir=str(project.root),
-        program=program(project.root),
+        program=program(project.root, spec),
         env_vars=variables(project, binary),
         pulumi_command=command,
     )

@@ -23,7 +23,7 @@ _NAMES = {
 }
 #: Answered by the steps before, or not open to answers yet.
 # Exceptions are for a rule that stands in the way, not for a first environment.
-_SKIPPED = ("blueprint", "orchestration.enabled", "policy.exceptions")
+_SKIPPED = ("blueprint", "orchestration.enabled", "policy.exceptions", "drift.ignore")
 
 
 class AnswerStep(Step):
