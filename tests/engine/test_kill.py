@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from stacks.engine import Engine, recovery, workspace
+from stacks.engine.diagnosis import diagnose
 from stacks.engine.workspace import checkpoint_file
 from stacks.local.home import Home
 from stacks.project import Project
@@ -99,3 +100,5 @@ def test_kill_9_at_20_random_points_each_followed_by_up(project: Project) -> Non
         Engine(project, "dev").up()
         check_truth(project, number)
     assert Engine(project, "dev").preview().changes == 0
+    assert Engine(project, "dev").drift().drifts == ()
+    assert diagnose(Engine(project, "dev")).faults == ()
