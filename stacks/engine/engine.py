@@ -179,29 +179,10 @@ class Engine:
         """
         from stacks.engine import recovery
 
-        state = self.project.state_folder
-        deadline, told = time.monotonic() + seconds, False
-        while state is not None:
-            lock = recovery.held(state, self.project.name, self.environment)
-            if lock is None:
-                return
-            if time.monotonic() >= deadline:
-                raise recovery.locked(lock)
-            if not told:
-                self._say(Phase("waiting", f"waiting for {lock.words}"))
-                told = True
-            time.sleep(0.2)
-
-    def unlock(self) -> None:
-        """Remove the locks of those who are gone, and end an engine whose modelyard is.
-
-        Raises:
-            Problem: Somebody is at work (exit code 3).
-        """
-        from stacks.engine import recovery
-
         if self.project.state_folder is not None:
-            recovery.clear_locks(self.project.state_folder, self.project.name, self.environment, self._say)
+            recovery.wait_for_turn(
+                self.project.state_folder, self.project.name, self.environment, seconds, self._say
+            )
 
     def _fingerprint(self) -> Fingerprint:
         from stacks.engine.fingerprint import fingerprint

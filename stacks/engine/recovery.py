@@ -100,6 +100,24 @@ def _at_work(lock: Lock) -> bool:
     return found in (Holder.ELSEWHERE, Holder.ALIVE)
 
 
+def wait_for_turn(
+    state: Path, project: str, environment: str, seconds: float, on_event: Callable[[Event], object]
+) -> None:
+    """Return when nobody is at work on the environment any more.
+
+    Raises:
+        Problem: Somebody still is after so many seconds (exit code 3).
+    """
+    deadline, told = time.monotonic() + seconds, False
+    while (lock := held(state, project, environment)) is not None:
+        if time.monotonic() >= deadline:
+            raise locked(lock)
+        if not told:
+            on_event(Phase("waiting", f"waiting for {lock.words}"))
+            told = True
+        time.sleep(0.2)
+
+
 def clear_locks(state: Path, project: str, environment: str, on_event: Callable[[Event], object]) -> None:
     """Remove locks of the dead, end orphans of ours, and refuse while somebody works.
 

@@ -24,7 +24,7 @@ def carry_out(engine: Engine, found: Diagnosis) -> dict[str, Any]:
     assert checkpoint is not None
     engine.wait_for_turn()
     if found.remedy is Remedy.UNLOCK:
-        engine.unlock()
+        recovery.clear_locks(state, project.name, environment, lambda _: None)
         return {}
     if found.remedy is Remedy.TIDY:
         recovery.sweep_halves(checkpoint)

@@ -182,8 +182,8 @@ async def test_an_alert_shows_reference_and_current_side_by_side(session: FakeSe
 
 async def test_an_alert_of_the_infrastructure_names_its_resource(session: FakeSession) -> None:
     words = "bucket data-bucket is deleted"
-    resource = {"model": "", "version": "", "feature": "bucket data-bucket", "summary": words}
-    session.alerts = [replace(alert(9), kind="infrastructure", severity="page", **resource)]
+    drifted = replace(alert(9), kind="infrastructure", severity="page", model="", version="", summary=words)
+    session.alerts = [replace(drifted, feature="bucket data-bucket")]
     async with console(session).run_test(size=(120, 40)) as pilot:
         app = app_of(pilot)
         await go(pilot, "5")

@@ -22,6 +22,7 @@ from stacks.local.home import Home
 from stacks.local.supervisor import Supervisor
 from tests.conftest import Live
 from tests.tui.conftest import Told, run_modelyard
+from tests.tui.test_live import secrets
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -107,6 +108,8 @@ def test_from_damage_to_alerts_to_healed(yard: Yard) -> None:
     text = yard.told("drift").out
     assert "▲ bucket backups-bucket  deleted" in text
     assert "no resource owns it" in text
+    # What was edited held the key of the storage.
+    assert not [secret for secret in secrets(yard.live) if secret in text]
 
     until = (today() + timedelta(days=30)).isoformat()
     assert yard.drift("ignore", "s3.json", "--until", until, "--why", "being moved")[0] == 0
