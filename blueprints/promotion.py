@@ -11,7 +11,7 @@ from blueprints.keys import differences, validate
 from blueprints.spec import EnvironmentSpec
 
 #: Keys that make an environment what it is, and are never another's.
-OWN = ("blueprint", "protected", "promotion.*")
+OWN = ("blueprint", "protected", "promotion.*", "drift.*")
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,8 @@ class PromotionSpec(Section):
     accepts_from: tuple[str, ...] = ()
     """Environments whose configuration may be promoted to this one; empty: any of the project."""
     keep: tuple[KeyPattern, ...] = ("*.port", "cost.*")
-    """Keys that promotion leaves as they are here, `*` for any part; blueprint, protected and promotion are
-    always this environment's own."""
+    """Keys that promotion leaves as they are here, `*` for any part; blueprint, protected, promotion and
+    drift are always this environment's own."""
 
 
 class PolicyException(Section):
@@ -182,6 +182,24 @@ class PolicySpec(Section):
     """Rules that do not count for a while, each with its reason and its last day."""
 
 
+class DriftIgnore(Section):
+    """A resource whose drift does not count for a while, and why."""
+
+    resource: Annotated[str, Field(min_length=1)]
+    """Name of the resource: see `modelyard drift`."""
+    reason: Annotated[str, Field(pattern=r"\S")]
+    """Why it may differ; it appears in the audit log."""
+    until: date
+    """Last day on which it is ignored, YYYY-MM-DD."""
+
+
+class DriftSpec(Section):
+    """How drift of the infrastructure is judged."""
+
+    ignore: tuple[DriftIgnore, ...] = ()
+    """Resources whose drift does not count for a while, each with its reason and its last day."""
+
+
 class EnvironmentSpec(Section):
     """One environment, whole. ``EnvironmentSpec()`` is the safe local default."""
 
@@ -198,6 +216,7 @@ class EnvironmentSpec(Section):
     cost: CostSpec = CostSpec()
     promotion: PromotionSpec = PromotionSpec()
     policy: PolicySpec = PolicySpec()
+    drift: DriftSpec = DriftSpec()
 
     @model_validator(mode="after")
     def _ports_differ(self) -> EnvironmentSpec:

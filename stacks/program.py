@@ -23,14 +23,17 @@ KEY = "spec"
 NAMESPACE = "modelyard"
 #: The project folder, where the program runs in a process whose current folder is another.
 _root: ContextVar[Path | None] = ContextVar("root", default=None)
+#: The spec to follow instead of the configured one.
+_spec: ContextVar[EnvironmentSpec | None] = ContextVar("spec", default=None)
 
 
-def run(root: Path, name: str = "__main__.py") -> None:
+def run(root: Path, name: str = "__main__.py", spec: EnvironmentSpec | None = None) -> None:
     """Run the project's program, whichever door it came through: what a team adds to it is theirs in all.
 
     Args:
         root: The project folder.
         name: The program's file in it.
+        spec: Another than the configured one: what was applied last, to tell drift from changed wishes.
 
     Raises:
         pulumi.RunError: It fails; a fault of the program is told without the frames of whoever runs it.
@@ -38,7 +41,7 @@ def run(root: Path, name: str = "__main__.py") -> None:
     if not (root / name).is_file():
         raise pulumi.RunError(f"{name} is missing\n  do: restore it, or modelyard init in a new folder")
     before = list(sys.path)
-    token = _root.set(root)
+    tokens = _root.set(root), _spec.set(spec)
     sys.path.insert(0, str(root))
     try:
         runpy.run_path(str(root / name), run_name="__main__")
@@ -56,7 +59,8 @@ def run(root: Path, name: str = "__main__.py") -> None:
         raise pulumi.RunError("the program failed:\n" + "".join(lines)) from None
     finally:
         sys.path[:] = before
-        _root.reset(token)
+        _root.reset(tokens[0])
+        _spec.reset(tokens[1])
 
 
 def deploy() -> None:
@@ -66,7 +70,7 @@ def deploy() -> None:
         pulumi.RunError: The spec is wrong, or this release cannot build it; in the words of the Problem.
     """
     try:
-        spec = configured()
+        spec = _spec.get() or configured()
         find(spec.blueprint).require_built()
     except Problem as problem:
         raise pulumi.RunError(str(problem)) from None

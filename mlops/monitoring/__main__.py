@@ -21,8 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from blueprints.errors import Problem
+from blueprints.errors import Problem, UsageProblem
 from mlops.governance.audit import AuditLog
+from mlops.monitoring import infrastructure
 from mlops.monitoring.alerts import Alert, AlertStore
 from mlops.monitoring.monitor import Monitor
 from mlops.serving.__main__ import listen
@@ -46,6 +47,7 @@ class Api:
                 Route("/alerts", self._guarded(self.alerts)),
                 Route("/alerts/{number:int}", self._guarded(self.alert)),
                 Route("/alerts/{number:int}/acknowledge", self._guarded(self.acknowledge), methods=["POST"]),
+                Route("/observations", self._guarded(self.observe), methods=["POST"]),
                 Route("/windows/{model}", self._guarded(self.windows)),
                 Route("/metrics", self._guarded(self.metrics)),
             ]
@@ -58,6 +60,8 @@ class Api:
                 return JSONResponse({"error": "send the monitoring token: Authorization: Bearer …"}, 401)
             try:
                 return await handler(request)
+            except UsageProblem as problem:
+                return JSONResponse({"error": f"{problem.where}: {problem.what}"}, 400)
             except Problem as problem:
                 return JSONResponse({"error": problem.what}, 503)
             except Exception:
@@ -111,6 +115,18 @@ class Api:
                 )
             )
         return _answer(await run_in_threadpool(self._store.acknowledge, number, who, why))
+
+    async def observe(self, request: Request) -> Response:
+        """Take the report of an infrastructure check; see :mod:`mlops.monitoring.infrastructure`."""
+        reports = infrastructure.reported(await _body(request))
+
+        def record() -> list[Alert]:
+            seen = infrastructure.observations(reports, self._store.alerts())
+            self._store.record(seen, None, {})
+            return [each for each in self._store.alerts("firing") if each.kind == infrastructure.KIND]
+
+        firing = await run_in_threadpool(record)
+        return JSONResponse({"alerts": [_plain(alert) for alert in firing]})
 
     async def windows(self, request: Request) -> Response:
         """The newest windows of a model."""

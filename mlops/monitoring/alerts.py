@@ -13,13 +13,14 @@ from mlops.monitoring.distribution import Distribution
 
 @dataclass(frozen=True)
 class Alert:
-    """Something about a model that a person should know.
+    """Something about a model, or about what it runs on, that a person should know.
 
     Attributes:
-        kind: ``drift``, ``missing`` or ``performance``.
-        severity: ``page`` (the model is worse) or ``ticket`` (its inputs changed).
+        kind: ``drift``, ``missing``, ``performance`` or ``infrastructure``.
+        severity: ``page`` (the model is worse, data may be gone) or ``ticket`` (its inputs changed).
         state: ``firing``, ``acknowledged`` or ``resolved``.
-        feature: Column, ``prediction``, or the quality metric.
+        model: Its name; empty for infrastructure.
+        feature: Column, ``prediction``, the quality metric, or the resource.
         value, threshold: Size of the effect now, and the least that alerts.
         summary: One sentence.
         window_start, window_end: Times of the window's events.
@@ -47,6 +48,11 @@ class Alert:
     acknowledged_by: str = ""
     why: str = ""
 
+    @property
+    def subject(self) -> str:
+        """``delay v3``, or ``infrastructure``."""
+        return f"{self.model} v{self.version}" if self.model else self.kind
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -72,6 +78,8 @@ class Observation:
 
 #: An alert resolves after this many windows in a row without it.
 CLEAR_AFTER = 3
+#: The same by kind, where one look is no sample of something noisy.
+_CLEAR_AFTER = {"infrastructure": 1}
 
 
 class AlertStore:
@@ -179,7 +187,8 @@ class AlertStore:
         if not seen.bad:
             if row is not None:
                 clear = row["clear_windows"] + 1
-                state = "resolved" if clear >= CLEAR_AFTER else row["state"]
+                enough = clear >= _CLEAR_AFTER.get(seen.kind, CLEAR_AFTER)
+                state = "resolved" if enough else row["state"]
                 connection.execute(
                     table.update().where(table.c.id == row["id"]).values(clear_windows=clear, state=state)
                 )

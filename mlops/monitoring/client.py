@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from blueprints.environment import MonitoringRef
 from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.alerts import Alert
 from mlops.monitoring.distribution import Distribution
+from mlops.monitoring.infrastructure import Reported
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ class MonitorClient:
     def acknowledge(self, number: int, who: str, why: str) -> Alert:
         """Mark an alert as seen; the monitor records it in the audit log."""
         return _alert(self._call("POST", f"/alerts/{number}/acknowledge", json={"who": who, "why": why}))
+
+    def infrastructure(self, reports: Sequence[Reported]) -> tuple[Alert, ...]:
+        """Report everything about the infrastructure that differs now; what no longer does resolves. Returns
+        the alerts that fire."""
+        body = {"kind": "infrastructure", "drifts": [asdict(each) for each in reports]}
+        return tuple(_alert(row) for row in self._call("POST", "/observations", json=body)["alerts"])
 
     def windows(self, model: str) -> tuple[Window, ...]:
         """The newest compared windows of a model, oldest first."""

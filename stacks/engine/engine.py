@@ -19,6 +19,8 @@ from stacks.policy import pack_folder
 from stacks.project import Project, disk_problem
 
 if TYPE_CHECKING:
+    from blueprints.spec import EnvironmentSpec
+    from stacks.engine.drift import DriftReport
     from stacks.engine.fingerprint import Fingerprint
     from stacks.engine.watch import Watcher
     from stacks.engine.workspace import Command, QuickStack
@@ -69,14 +71,64 @@ class Engine:
         from stacks.costs import Costs
 
         costs = Costs.of(self.project, self.environment)
-        origin = self._fingerprint()
-        watcher, seconds = self._operate(
-            "preview", lambda stack, on: stack.preview(refresh=True, on_event=on, policy_packs=_PACKS)
-        )
+        plan, watcher = self._previewed()
         before, after = costs.estimates(watcher)
         if not over_budget:
             costs.require_within_budget(after)
-        return Plan(
+        return replace(plan, cost=after, cost_before=before)
+
+    def drift(self) -> DriftReport:
+        """What is not as the last ``up`` recorded it, and the plan that heals it; see :meth:`heal`.
+
+        Raises:
+            Problem: Nothing is up, the spec is wrong, or the engine fails.
+        """
+        from stacks.engine.drift import DriftReport, classified
+        from stacks.local.home import Home
+
+        recorded = self.resources()
+        if not recorded:
+            raise self._nothing_is_up()
+        plan, watcher = self._previewed(recorded=True)
+        home = Home(self.project.folder(self.environment))
+        ignore = self.project.spec(self.environment).drift.ignore
+        drifts = classified(watcher.found, recorded, home, ignore)
+        ignored = {each.urn for each in drifts if each.ignored}
+        steps = tuple(step for step in plan.steps if step.urn not in ignored)
+        return DriftReport(drifts, replace(plan, steps=steps))
+
+    def heal(self, report: DriftReport) -> Outcome:
+        """Bring what drifted, and is not ignored, back to what the last ``up`` built.
+
+        Args:
+            report: What a person agreed to.
+
+        Raises:
+            Problem: As for :meth:`up`.
+        """
+        ignored = [each.urn for each in report.drifts if each.ignored and each.urn] or None
+        self._require_fresh(report.plan)
+        return self._change(
+            "up",
+            lambda stack, on: stack.up(refresh=True, on_event=on, policy_packs=_PACKS, exclude=ignored),
+            self._recorded_spec(),
+        )
+
+    def _recorded_spec(self) -> EnvironmentSpec | None:
+        """What the last ``up`` followed; None when it did not say: then drift is judged by the spec as it
+        is."""
+        applied = self.applied()
+        return applied.spec if applied else None
+
+    def _previewed(self, *, recorded: bool = False) -> tuple[Plan, Watcher]:
+        """The plan without its cost; ``recorded``: of the spec that the last ``up`` followed."""
+        origin = self._fingerprint()
+        watcher, seconds = self._operate(
+            "preview",
+            lambda stack, on: stack.preview(refresh=True, on_event=on, policy_packs=_PACKS),
+            self._recorded_spec() if recorded else None,
+        )
+        plan = Plan(
             self.project.name,
             self.environment,
             watcher.steps,
@@ -85,10 +137,9 @@ class Engine:
             watcher.urls,
             # A preview may mend the state first; configuration and program are those it started from.
             replace(origin, state=self._fingerprint().state),
-            cost=after,
-            cost_before=before,
             policy=watcher.policy.results(),
         )
+        return plan, watcher
 
     def up(self, plan: Plan | None = None) -> Outcome:
         """Look at the truth, then bring the environment to its spec.
@@ -101,17 +152,37 @@ class Engine:
                 (exit code 3), it was cancelled (130), or the environment is protected and what its CI runs
                 is not pinned.
         """
+        self.wait_for_turn()
         if self.project.spec(self.environment).protected:
             from stacks.ci.files import require_pins
 
             require_pins(self.project, self.environment)
-        if plan is not None and plan.fingerprint is not None:
-            differences = plan.fingerprint.differences(self._fingerprint())
-            if differences:
-                from stacks.engine.saved_plan import stale
-
-                raise stale(differences, self.environment)
+        if plan is not None:
+            self._require_fresh(plan)
         return self._change("up", lambda stack, on: stack.up(refresh=True, on_event=on, policy_packs=_PACKS))
+
+    def _require_fresh(self, plan: Plan) -> None:
+        differences = plan.fingerprint.differences(self._fingerprint()) if plan.fingerprint else ()
+        if differences:
+            from stacks.engine.saved_plan import stale
+
+            raise stale(differences, self.environment)
+
+    def wait_for_turn(self, seconds: float = 0.0) -> None:
+        """Return when nobody else is at work on the environment, as far as this machine can tell.
+
+        Args:
+            seconds: How long to wait for them.
+
+        Raises:
+            Problem: They still are (exit code 3).
+        """
+        from stacks.engine import recovery
+
+        if self.project.state_folder is not None:
+            recovery.wait_for_turn(
+                self.project.state_folder, self.project.name, self.environment, seconds, self._say
+            )
 
     def _fingerprint(self) -> Fingerprint:
         from stacks.engine.fingerprint import fingerprint
@@ -214,6 +285,15 @@ class Engine:
             return []
         return list(deployment.get("resources") or [])
 
+    def revealed(self) -> dict[str, Any]:
+        """The whole deployment as Pulumi stores it, its secrets in plain text: to look at the truth with,
+        never to be shown.
+
+        Raises:
+            Problem: Nothing is up, the state cannot be read, or the passphrase is wrong.
+        """
+        return dict(json.loads(self._cli(["stack", "export", "--show-secrets"]))["deployment"])
+
     def _cli(self, arguments: list[str]) -> str:
         """What one command of the CLI on this stack prints.
 
@@ -260,20 +340,31 @@ class Engine:
 
         return explained("", None, f"environment {self.environment}", None, interrupted=True)
 
-    def _change(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> Outcome:
-        watcher, seconds = self._operate(operation, act)
+    def _change(
+        self,
+        operation: str,
+        act: Callable[[QuickStack, Watcher], object],
+        spec: EnvironmentSpec | None = None,
+    ) -> Outcome:
+        watcher, seconds = self._operate(operation, act, spec)
         policy = watcher.policy.results() if operation == "up" else ()
         return Outcome(
             operation, watcher.steps, seconds, tuple(watcher.diagnostics), watcher.urls, policy=policy
         )
 
-    def _operate(self, operation: str, act: Callable[[QuickStack, Watcher], object]) -> tuple[Watcher, float]:
-        """Run one operation of the engine and tell of it."""
+    def _operate(
+        self,
+        operation: str,
+        act: Callable[[QuickStack, Watcher], object],
+        spec: EnvironmentSpec | None = None,
+    ) -> tuple[Watcher, float]:
+        """Run one operation of the engine, for ``spec`` if not for the configured one, and tell of it."""
         from pulumi.automation.errors import CommandError, ConcurrentUpdateError
 
         from stacks.engine.history import History
         from stacks.engine.watch import Watcher
         from stacks.engine.workspace import open_stack
+        from stacks.local.home import Home, sweep_parts
         from stacks.policy.exceptions import check_exceptions
         from stacks.policy.results import PolicyReport
 
@@ -287,7 +378,7 @@ class Engine:
         started = time.monotonic()
         self._say(Phase(_phase(operation), _PHASES[operation], history.expected_total(operation)))
         try:
-            stack = open_stack(self.project, self.environment, command, self._found_engine())
+            stack = open_stack(self.project, self.environment, command, self._found_engine(), spec)
             try:
                 act(stack, watcher)
             except ConcurrentUpdateError:
@@ -302,6 +393,9 @@ class Engine:
         finally:
             self._command = None
         seconds = time.monotonic() - started
+        if operation != "preview":
+            # Last: the provider of a killed engine lives a moment longer, and is cut short while we begin.
+            sweep_parts(Home(self.project.folder(self.environment)))
         history.save(operation, seconds)
         return watcher, seconds
 
@@ -317,6 +411,8 @@ class Engine:
             return
         recovery.clear_locks(state, self.project.name, self.environment, self._say)
         recovery.mend_checkpoint(checkpoint, self._say)
+        if operation != "preview":
+            recovery.sweep_halves(checkpoint)
 
     def _explained(self, error: Exception, watcher: Watcher | None, *, interrupted: bool) -> Problem:
         from stacks.engine.faults import explained
@@ -337,7 +433,7 @@ class Engine:
 
         folder = self.project.folder(self.environment)
         processes.end(processes.marked(str(folder), whole_environment=True))
-        gone = ["run", "config", "logs", *(["data"] if delete_data else [])]
+        gone = ["run", "config", "logs", "aside", *(["data"] if delete_data else [])]
         try:
             for name in gone:
                 _remove(folder / name)

@@ -63,9 +63,14 @@ def shown(key: str, value: Any) -> str:
     return masked if isinstance(masked, str) else json.dumps(masked, sort_keys=True, ensure_ascii=False)
 
 
+def is_secret(value: Mapping[str, Any]) -> bool:
+    """Whether this map is how Pulumi writes a secret."""
+    return bool(value.get(_SIGNATURE) == _SECRET)
+
+
 def _masked(value: Any) -> Any:
     if isinstance(value, Mapping):
-        if value.get(_SIGNATURE) == _SECRET:
+        if is_secret(value):
             return MASK
         return {str(key): MASK if _hidden(str(key)) else _masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

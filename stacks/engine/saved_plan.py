@@ -91,9 +91,13 @@ def load(path: Path) -> SavedPlan:
         raise UsageProblem("holds no plan", where=str(path), todo=todo) from None
 
 
+class StalePlan(Problem):
+    """What a plan was made from has changed since."""
+
+
 def stale(differences: tuple[str, ...], environment: str) -> Problem:
     """The plan no longer fits: what has changed since it was made."""
-    return Problem(
+    return StalePlan(
         f"the plan is out of date: changed since it was made: {'; '.join(differences)}",
         where=f"environment {environment}",
         expected="what the plan was made from, unchanged",

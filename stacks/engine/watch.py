@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from blueprints.billing import Resource
@@ -68,6 +69,7 @@ class Watcher:
         self._history = history
         self._steps: dict[str, Step] = {}
         self._drift: dict[str, tuple[str, ...]] = {}
+        self._found: dict[str, Step] = {}
         self._refreshing: set[str] = set()
         self._began: dict[str, float] = {}
         self.outputs_change = False
@@ -94,6 +96,12 @@ class Watcher:
     def after(self) -> tuple[Resource, ...]:
         """Every resource that is, or would be, there after it."""
         return tuple(self._after.values())
+
+    @property
+    def found(self) -> tuple[Step, ...]:
+        """What the refresh found to differ from the recorded state, whatever the program wants: deleted, or
+        with the properties that changed and, in ``detail``, their recorded and true values."""
+        return tuple(self._found.values())
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -154,7 +162,7 @@ class Watcher:
         seconds = time.monotonic() - self._began.get(metadata.urn, time.monotonic())
         if metadata.urn in self._refreshing:
             self._refreshing.discard(metadata.urn)
-            self._refreshed(step, seconds)
+            self._refreshed(metadata, step, seconds)
             return
         if self.operation == "preview":
             return
@@ -171,12 +179,18 @@ class Watcher:
         urls = (after or {}).get("urls")
         self.urls = dict(urls) if isinstance(urls, Mapping) else {}
 
-    def _refreshed(self, step: Step, seconds: float) -> None:
+    def _refreshed(self, metadata: Any, step: Step, seconds: float) -> None:
         """The truth about a resource is known; a difference explains the step that follows."""
-        if step.verb is Verb.DELETE:
+        # A preview still calls it a refresh, one that ends with nothing.
+        if step.verb is Verb.DELETE or metadata.new is None:
             self._drift[step.urn] = ("gone",)
+            self._found[step.urn] = replace(step, verb=Verb.DELETE)
         elif step.changed:
             self._drift[step.urn] = step.changed
+            recorded, true = (
+                naming.properties(each.outputs if each else None) for each in (metadata.old, metadata.new)
+            )
+            self._found[step.urn] = replace(step, detail=_detail(recorded, true, step.changed))
         if self.operation == "refresh":
             self._steps[step.urn] = step
             self._say(ResourceFinished(step, seconds))
@@ -229,8 +243,6 @@ class Watcher:
 
 def _with_changes(step: Step, earlier: Step) -> Step:
     """The finished step, with what the planned one knew: results carry no differences."""
-    from dataclasses import replace
-
     return replace(
         step, changed=earlier.changed, because=step.because or earlier.because, detail=earlier.detail
     )

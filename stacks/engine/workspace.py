@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pulumi.automation import CommandResult, LocalWorkspace, OutputMap, PulumiCommand, Stack, UpdateSummary
 from pulumi.automation._stack import StackInitMode
@@ -32,6 +32,8 @@ from stacks.toolchain import EngineBinary
 # An engine that stops at a fault is gone before the program's last word reaches it; grpc would show the
 # stack of that to whoever reads the terminal. The fault itself comes through the events.
 logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
+if TYPE_CHECKING:
+    from blueprints.spec import EnvironmentSpec
 
 #: Variables of the caller that would send our state or secrets somewhere else.
 _OURS = ("PULUMI_BACKEND_URL", "PULUMI_HOME", "PULUMI_ACCESS_TOKEN", "PULUMI_STACK", "PULUMI_CONFIG")
@@ -141,7 +143,13 @@ def variables(project: Project, binary: EngineBinary) -> dict[str, str]:
     return values
 
 
-def open_stack(project: Project, environment: str, command: Command, binary: EngineBinary) -> QuickStack:
+def open_stack(
+    project: Project,
+    environment: str,
+    command: Command,
+    binary: EngineBinary,
+    spec: EnvironmentSpec | None = None,
+) -> QuickStack:
     """The stack of an environment, made when it is not there yet.
 
     Raises:
@@ -149,7 +157,7 @@ def open_stack(project: Project, environment: str, command: Command, binary: Eng
     """
     workspace = LocalWorkspace(
         work_dir=str(project.root),
-        program=partial(program.run, project.root),
+        program=partial(program.run, project.root, spec=spec),
         env_vars=variables(project, binary),
         pulumi_command=command,
     )

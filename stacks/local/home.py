@@ -39,6 +39,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def aside(self) -> Path:
+        """What no resource owned and was put out of use: gone after destroy."""
+        return self.root / "aside"
+
+    @property
     def data(self) -> Path:
         """Everything that destroy keeps."""
         return self.root / "data"
@@ -76,6 +81,17 @@ def private_folder(path: Path) -> Path:
     """Make ``path`` (with parents) a folder only its owner reads; existing ones stay as they are."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def sweep_parts(home: Home) -> None:
+    """Remove the halves of files whose writer was killed before it could put them in their place."""
+    import psutil
+
+    for folder in (home.run, home.run / "services", home.config, home.secrets):
+        for part in folder.glob("*.part"):
+            writer = part.name.rsplit(".", 2)[-2].partition("-")[0]
+            if writer.isdigit() and not psutil.pid_exists(int(writer)):
+                part.unlink(missing_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:

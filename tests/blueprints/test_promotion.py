@@ -59,3 +59,9 @@ def test_a_combination_that_does_not_fit_is_refused() -> None:
 def test_a_pattern_is_checked() -> None:
     with pytest.raises(UsageProblem, match="for any part of it"):
         assign(EnvironmentSpec(), ["promotion.keep=Serving Replicas"])
+
+
+def test_what_is_ignored_here_is_not_ignored_there() -> None:
+    entry = '[{"resource": "s3.json", "reason": "being moved", "until": "2999-01-01"}]'
+    staging = assign(STAGING, [f"drift.ignore={entry}"])
+    assert promote("staging", staging, EnvironmentSpec()).spec.drift.ignore == ()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.console.fakes import NOW, FakeSession, run
+from tests.console.fakes import NOW, FakeSession, alert, run
 from tests.console.test_console import app_of, console, go, text_of, until
 from tui.themes import DARK, LIGHT
 from tui.widgets.charts import line_chart
@@ -178,6 +178,20 @@ async def test_an_alert_shows_reference_and_current_side_by_side(session: FakeSe
         assert re.search(r"█+\S* +60\.0% -30\.0↓", shown)
         assert re.search(r"█+\S* +40\.0% \+30\.0↑", shown)
         assert "Alerts ▸ 3 drift of wind_3" in shown
+
+
+async def test_an_alert_of_the_infrastructure_names_its_resource(session: FakeSession) -> None:
+    words = "bucket data-bucket is deleted"
+    drifted = replace(alert(9), kind="infrastructure", severity="page", model="", version="", summary=words)
+    session.alerts = [replace(drifted, feature="bucket data-bucket")]
+    async with console(session).run_test(size=(120, 40)) as pilot:
+        app = app_of(pilot)
+        await go(pilot, "5")
+        await until(pilot, lambda: re.search(rf"{words} .*firing", text_of(app)) is not None)
+        assert "infrastructure" in text_of(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "modelyard drift" in text_of(app))
+        assert re.search(r"resource +bucket data-bucket", text_of(app))
 
 
 async def test_infra_is_a_tree_by_layer(session: FakeSession) -> None:

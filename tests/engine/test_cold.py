@@ -22,10 +22,10 @@ from mlops import access
 from mlops.serving.client import GatewayClient
 from stacks.engine import Engine
 from stacks.project import Project
+from tests.engine.conftest import services
 from tests.engine.test_damage import LIGHT
 from tests.engine.test_kill_services import eventually
 from tests.engine.test_live import TRAIN
-from tests.engine.test_small import services
 
 RUN = (
     "import sys, pathlib; from stacks.engine import Engine; from stacks.project import Project;"

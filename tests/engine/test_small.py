@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import boto3
@@ -22,34 +21,17 @@ from blueprints.keys import assign
 from stacks.engine import Engine, Event, Phase, ResourceStarted, Step, Verb
 from stacks.engine.workspace import checkpoint_file, variables
 from stacks.local.home import Home
-from stacks.local.processes import marked, marker_of
+from stacks.local.processes import marked
 from stacks.local.supervisor import Supervisor
 from stacks.project import Project
 from stacks.toolchain import find_engine
 from tui.cli.main import main
 
-from .conftest import SMALL
+from .conftest import SMALL, services
 
 UP = "import sys, pathlib; from stacks.engine import Engine; from stacks.project import Project; " + (
     "Engine(Project.find(pathlib.Path(sys.argv[1])), 'dev').up()"
 )
-
-
-def parent_marker(process: psutil.Process) -> str:
-    try:
-        return marker_of(psutil.Process(process.ppid()))
-    except psutil.Error:
-        return ""
-
-
-def services(project: Project) -> Counter[str]:
-    """How many process families run for each service: the children of the supervisor."""
-    found: Counter[str] = Counter()
-    for process in psutil.process_iter():
-        mark = marker_of(process)
-        if mark.startswith(f"{project.folder('dev')}/") and parent_marker(process) != mark:
-            found[mark.rsplit("/", 1)[1]] += 1
-    return found
 
 
 def pids(project: Project) -> dict[str, set[int]]:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from blueprints.errors import UsageProblem
+from mlops.monitoring import infrastructure
 from mlops.monitoring.alerts import CLEAR_AFTER, AlertStore, Observation
 from mlops.monitoring.distribution import Distribution
+from mlops.monitoring.infrastructure import Reported
 
 
 def seen(bad: bool, feature: str = "x", severity: str = "ticket") -> Observation:
@@ -78,3 +81,35 @@ def test_place_and_alert_are_kept_together(tmp_path: Path) -> None:
     again = AlertStore(url)
     assert again.place("rows:m") == "200"
     assert [alert.feature for alert in again.alerts()] == ["x"]
+
+
+def test_a_report_of_the_infrastructure_is_the_whole_truth(store: AlertStore) -> None:
+    """What it names fires, once; what it no longer names resolves at once; alerts of models stay."""
+    store.record([seen(True)], None, {})
+
+    def report(*resources: str) -> dict[str, str]:
+        reports = [Reported(name, "ticket", f"{name} is stopped") for name in resources]
+        store.record(infrastructure.observations(reports, store.alerts()), None, {})
+        return {each.feature: each.state for each in store.alerts()}
+
+    assert report("service a", "service b") == {"x": "firing", "service a": "firing", "service b": "firing"}
+    assert report("service b")["service a"] == "resolved"
+    assert report("service b", "service b")["service b"] == "firing"
+    assert len(store.alerts()) == 3
+    assert report() == {"x": "firing", "service a": "resolved", "service b": "resolved"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {"kind": "drift", "drifts": []},
+        {"kind": "infrastructure", "drifts": {}},
+        {"kind": "infrastructure", "drifts": [{"resource": "a", "severity": "ticket", "summary": "x" * 501}]},
+        {"kind": "infrastructure", "drifts": [{"resource": "a", "severity": "loud", "summary": "x"}]},
+        {"kind": "infrastructure", "drifts": [{"resource": "a", "severity": "page"}]},
+    ],
+)
+def test_what_is_no_report_is_refused(body: object) -> None:
+    with pytest.raises(UsageProblem, match="expected"):
+        infrastructure.reported(body)

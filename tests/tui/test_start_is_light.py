@@ -32,6 +32,8 @@ HEAVY = {
         ["--version"],
         ["up", "--help"],
         ["exec", "--help"],
+        ["drift", "--help"],
+        ["recover", "--help"],
         ["statsu"],
         ["runs", "--limit", "x"],
         ["policy"],

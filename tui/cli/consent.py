@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from blueprints.errors import UsageProblem
+from blueprints.errors import Problem, UsageProblem
 from tui.cli.output import Output
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ def protected(session: Session) -> bool:
     off is a change of a protected environment."""
     applied = session.engine().applied()
     return session.spec().protected or (applied is not None and applied.spec.protected)
+
+
+def protected_now(session: Session) -> bool:
+    """Likewise, as far as the state can be read: one that cannot says nothing."""
+    try:
+        return protected(session)
+    except Problem:
+        return session.spec().protected
 
 
 def _stateful(session: Session, plan: Plan, args: Namespace, out: Output) -> bool:

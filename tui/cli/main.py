@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("change", "carry out a plan that preview --save wrote, if nothing has changed since"),
     "refresh": ("change", "compare the recorded state with the machine"),
     "destroy": ("change", "take the environment down; data is kept unless asked"),
+    "drift": ("drift", "what is not as the last up built it; heal, adopt or ignore it"),
+    "recover": ("recover", "after a crash: what is wrong, and one step at a time out of it"),
     "diff": ("environments", "how two environments are configured differently"),
     "promote-env": ("environments", "carry what one environment runs over to another's configuration"),
     "ci": ("ci", "write CI files for a platform; render and post a plan as a comment"),

@@ -22,7 +22,7 @@ _NAMES = {
     "environment": "This environment, Pulumi's stack: dev, staging, prod are usual.",
 }
 #: Answered by the steps before, not open to answers yet, or of no use before there is an environment.
-_SKIPPED = ("blueprint", "orchestration.", "cost.", "promotion.", "policy.")
+_SKIPPED = ("blueprint", "orchestration.", "cost.", "promotion.", "policy.", "drift.")
 
 
 class AnswerStep(Step):

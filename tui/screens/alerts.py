@@ -51,7 +51,7 @@ class AlertsPage(ListPage):
             Column("seen", "seen", 10, lambda a: ago(a.last_seen), lambda a: a.last_seen, align="right"),
             Column("feature", "feature", 14, lambda a: a.feature),
             Column("value", "value", 8, lambda a: number(a.value, 3), lambda a: a.value, align="right"),
-            Column("model", "model", 16, lambda a: f"{a.model} v{a.version}"),
+            Column("model", "model", 16, lambda a: a.subject),
         )
 
     def key(self, row: Alert) -> str:
@@ -104,20 +104,9 @@ class AlertsPage(ListPage):
         text = Text.assemble(
             (f"{symbols.SYMBOLS[state]} ", symbols.colour(state, tint)), (f"{row.summary}\n", "bold")
         )
-        pairs = [
-            ("state", f"{row.state}, {row.severity}"),
-            ("model", f"{row.model} v{row.version}"),
-            ("feature", row.feature),
-            (
-                row.statistic,
-                f"{number(row.value)} (alerts from {number(row.threshold)}, p {row.p_value:.2g})",
-            ),
-            (
-                "window",
-                f"{moment(row.window_start)} to {moment(row.window_end)}, {number(row.window_rows)} rows",
-            ),
-            ("seen", f"first {moment(row.first_seen)}, last {ago(row.last_seen)}"),
-        ]
+        pairs = [("state", f"{row.state}, {row.severity}")]
+        pairs += _of_model(row) if row.model else [("resource", row.feature), ("do", "modelyard drift")]
+        pairs.append(("seen", f"first {moment(row.first_seen)}, last {ago(row.last_seen)}"))
         if row.acknowledged_by:
             pairs.append(("taken by", f"{row.acknowledged_by}: {row.why}"))
         text.append_text(facts(pairs, tint, width))
@@ -126,6 +115,15 @@ class AlertsPage(ListPage):
             labels, was, now = coarser(row.reference.labels, row.reference.shares, row.current.shares)
             text.append_text(paired_bars(labels, was, now, min(width, 90), tint))
         return text
+
+
+def _of_model(row: Alert) -> list[tuple[str, str]]:
+    return [
+        ("model", row.subject),
+        ("feature", row.feature),
+        (row.statistic, f"{number(row.value)} (alerts from {number(row.threshold)}, p {row.p_value:.2g})"),
+        ("window", f"{moment(row.window_start)} to {moment(row.window_end)}, {number(row.window_rows)} rows"),
+    ]
 
 
 _BINS = 11

@@ -44,7 +44,7 @@ def run(args: Namespace, out: Output) -> int:
                 SYMBOLS.get(alert.severity, "△"),
                 str(alert.id),
                 alert.state,
-                f"{alert.model} v{alert.version}",
+                alert.subject,
                 alert.feature,
                 since(alert.last_seen),
                 alert.summary,

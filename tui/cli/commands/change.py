@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,14 @@ def add(parser: ArgumentParser, name: str) -> None:
     parser.add_argument("--why", metavar="TEXT", default="", help="reason, for the audit log")
     if name in ("up", "apply"):
         consent.options(parser)
+    if name == "up":
+        parser.add_argument(
+            "--wait",
+            metavar="SECONDS",
+            type=float,
+            default=0.0,
+            help="wait this long for another operation to end, instead of leaving with 3 at once",
+        )
     if name == "apply":
         parser.add_argument("plan", metavar="FILE", type=Path, help="what preview --save wrote")
     if name == "destroy":
@@ -84,9 +93,21 @@ def _warn_of_tags(session: Session, out: Output) -> None:
 
 
 def _up(session: Session, args: Namespace, out: Output) -> int:
-    named = consent.lift(session, args, out)
-    plan = operate(session, out, lambda engine: engine.preview())
-    return _carry_out(session, plan, args, out, named)
+    from stacks.engine.saved_plan import StalePlan
+
+    deadline = time.monotonic() + args.wait
+    while True:
+        operate(session, out, lambda engine: engine.wait_for_turn(deadline - time.monotonic()))
+        try:
+            named = consent.lift(session, args, out)
+            plan = operate(session, out, lambda engine: engine.preview())
+            return _carry_out(session, plan, args, out, named)
+        except Problem as problem:
+            # Somebody was quicker between our look and our turn.
+            late = problem.code is ExitCode.RETRY or isinstance(problem, StalePlan)
+            if not late or time.monotonic() >= deadline:
+                raise
+            out.say("△ somebody else was quicker; waiting for them, then looking again")
 
 
 def _apply(session: Session, args: Namespace, out: Output) -> int:
@@ -115,7 +136,7 @@ def _carry_out(session: Session, plan: Plan, args: Namespace, out: Output, named
     _warn_of_tags(session, out)
     consent.agree(session, plan, args, out, named)
     _record_exceptions(session, plan)
-    outcome = _recorded(session, "up", args.why, out, lambda engine: _applied(engine, plan))
+    outcome = recorded(session, "up", args.why, out, lambda engine: _applied(engine, plan))
     changed = f"{outcome.changes} changed" if outcome.changes else "nothing to change"
     out.say(f"● {session.title} is up: {changed}, {outcome.seconds:.1f} s")
     _tell(session, outcome, out)
@@ -142,7 +163,7 @@ def _applied(engine: Engine, plan: Plan) -> Outcome:
 
 
 def _refresh(session: Session, args: Namespace, out: Output) -> int:
-    outcome = _recorded(session, "refresh", args.why, out, lambda engine: engine.refresh())
+    outcome = recorded(session, "refresh", args.why, out, lambda engine: engine.refresh())
     drifted = [
         step for step in outcome.steps if step.changed or step.verb.value in ("update", "delete", "create")
     ]
@@ -177,16 +198,14 @@ def _destroy(session: Session, args: Namespace, out: Output) -> int:
     if consent.protected(session):
         consent.agree_to_protected(session, out, "destroy")
     action = "destroy-with-data" if delete_data else "destroy"
-    outcome = _recorded(
-        session, action, args.why, out, lambda engine: engine.destroy(delete_data=delete_data)
-    )
+    outcome = recorded(session, action, args.why, out, lambda engine: engine.destroy(delete_data=delete_data))
     kept = "data deleted" if delete_data else f"data kept in {session.project.folder(name) / 'data'}"
     out.say(f"○ {session.title} is down: {outcome.changes} removed, {kept}")
     _tell(session, outcome, out)
     return ExitCode.DONE
 
 
-def _recorded(
+def recorded(
     session: Session, action: str, why: str, out: Output, work: Callable[[Engine], Outcome]
 ) -> Outcome:
     """Run ``work`` between two audit entries: a killed command leaves its start."""

@@ -1,0 +1,100 @@
+"""A crowd of light resources of our provider, for tests that kill, lock and break an environment often.
+
+Run as ``python -m tests.engine.crowd FOLDER``: one ``up`` that prints a line per event of the engine; with
+further words, the command line (``… FOLDER preview --json``).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from blueprints.spec import EnvironmentSpec
+from stacks.engine import Engine, Event, workspace
+from stacks.local.home import Home
+from stacks.project import Project
+
+#: Services that are there in every round, and those of every other round.
+ALWAYS, SOMETIMES = ("alpha", "beta", "gamma", "delta"), ("epsilon", "zeta")
+
+
+def turn(project: Project, number: int) -> None:
+    """Ask for round ``number``: every file's text and with it every service changes; in odd rounds the
+    resources of every other round are there."""
+    (project.root / "crowd.json").write_text(json.dumps({"round": number}))
+
+
+def names(number: int) -> tuple[str, ...]:
+    """The services of a round."""
+    return ALWAYS + (SOMETIMES if number % 2 else ())
+
+
+def texts(number: int) -> dict[str, str]:
+    """The configuration files of a round: 4 a service."""
+    return {f"{name}-{part}.conf": f"{name} {part} {number}\n" for name in names(number) for part in range(4)}
+
+
+def program(root: Path, *_: Any) -> Callable[[], None]:
+    """37 resources, layers aside, in an even round; 55 in an odd one."""
+
+    def run() -> None:
+        import pulumi
+
+        from stacks.components.local import resources as local
+
+        number = json.loads((root / "crowd.json").read_text())["round"]
+        home = local.Home(str(Home(root / ".modelyard" / pulumi.get_stack()).root), False)
+        layer = local.LayerComponent("network", home)
+        supervisor = local.Supervisor("supervisor", {"name": "supervisor"}, layer)
+        made = {
+            name: local.File(name, {"name": name, "text": text}, layer)
+            for name, text in texts(number).items()
+        }
+        for name in names(number):
+            local.DataFolder(name, layer)
+            local.Port(name, layer)
+            for part in range(2):
+                local.Secret(f"{name}-secret-{part}", layer)
+            local.Service(
+                name,
+                {
+                    "name": name,
+                    "argv": ["/bin/sleep", "86400"],
+                    "triggers": [made[f"{name}-{part}.conf"].digest for part in range(4)],
+                },
+                layer,
+                [supervisor],
+            )
+
+    return run
+
+
+def crowd(folder: Path) -> Project:
+    """A project whose environment is the crowd; nothing is up yet."""
+    project = Project.create(folder, "crowd", "dev", EnvironmentSpec())
+    turn(project, 0)
+    return project
+
+
+def main() -> int:
+    """One ``up``, or the command line on the crowd."""
+    vars(workspace)["program"] = program
+    folder, *words = sys.argv[1:]
+    if words:
+        from tui.cli.main import main as modelyard
+
+        return modelyard(["-C", folder, *words])
+
+    def tell(event: Event) -> None:
+        sys.stdout.write(f"{type(event).__name__}\n")
+        sys.stdout.flush()
+
+    Engine(Project.find(Path(folder)), "dev", tell).up()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
