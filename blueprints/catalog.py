@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.resources import files
+from typing import Any
 
 from blueprints.errors import Problem, UsageProblem
 from blueprints.layers import Layer
@@ -53,7 +57,15 @@ class Blueprint:
         cost: Per month.
         minutes: Typical time of the first ``up``, minutes.
         built: Whether this release can build it; the catalog lists it either way and says so.
-        target: Package under ``stacks.components`` that builds it.
+        target: Importable module with ``build(spec, project, name, root) -> Output[Environment document]``;
+            ``root`` is the absolute path of the project folder.
+        docs: Its page, ``package:file``.
+        settings: Keys of its own, ``module:Class`` of a :class:`blueprints.spec.Section`: the section
+            ``extension`` of a spec that names this blueprint.
+        prices: A price book of its own, ``package:file``, laid over the packaged one.
+        charges: What its own resource types are billed for, ``module:NAME`` of a map from type token to rule,
+            as :data:`blueprints.charges.RULES`.
+        rules: Policy rules of its own, ``module:NAME`` of a tuple.
     """
 
     name: str
@@ -65,6 +77,11 @@ class Blueprint:
     built: bool
     target: str
     keywords: tuple[str, ...] = field(default=())
+    docs: str = ""
+    settings: str = ""
+    prices: str = ""
+    charges: str = ""
+    rules: str = ""
 
     def require_built(self) -> None:
         """Raise a clear :class:`Problem` when this release cannot build the blueprint yet."""
@@ -75,6 +92,45 @@ class Blueprint:
                 expected="local",
                 todo="modelyard init --blueprint local",
             )
+
+    def attribute(self, field_name: str, default: Any = None) -> Any:
+        """What the ``module:NAME`` in one of its fields names; ``default`` when the field is empty.
+
+        Raises:
+            Problem: The extension lacks it.
+        """
+        reference: str = getattr(self, field_name)
+        if not reference:
+            return default
+        module, _, name = reference.partition(":")
+        try:
+            found = import_module(module)
+            return getattr(found, name) if name else found
+        except (ImportError, AttributeError) as error:
+            raise self._lacks(field_name, str(error)) from None
+
+    def text(self, field_name: str) -> str:
+        """The file that the ``package:file`` in one of its fields names; empty when the field is.
+
+        Raises:
+            Problem: The extension lacks it.
+        """
+        reference: str = getattr(self, field_name)
+        if not reference:
+            return ""
+        package, _, name = reference.partition(":")
+        try:
+            return (files(package) / name).read_text(encoding="utf-8")
+        except (ImportError, OSError, UnicodeDecodeError) as error:
+            raise self._lacks(field_name, str(error)) from None
+
+    def _lacks(self, field_name: str, why: str) -> Problem:
+        return Problem(
+            f"its {field_name} is {getattr(self, field_name)!r}, which cannot be read: {why}",
+            where=f"blueprint {self.name}",
+            expected="a complete installation of its package",
+            todo=f"modelyard blueprint check {self.name}",
+        )
 
 
 LOCAL = Blueprint(
@@ -94,7 +150,8 @@ LOCAL = Blueprint(
     cost=Cost(0, 0),
     minutes=0.5,
     built=True,
-    target="local",
+    target="stacks.components.local.environment",
+    docs="blueprints:docs/local.md",
 )
 
 KUBERNETES = Blueprint(
@@ -114,7 +171,7 @@ KUBERNETES = Blueprint(
     cost=Cost(0, 0, "your nodes"),
     minutes=3,
     built=False,
-    target="kubernetes",
+    target="stacks.components.kubernetes.environment",
 )
 
 AWS = Blueprint(
@@ -134,27 +191,61 @@ AWS = Blueprint(
     cost=Cost(320, 460, "two zones, small sizes", approximate=True),
     minutes=14,
     built=False,
-    target="aws",
+    target="stacks.components.aws.environment",
 )
+
+
+OURS = {blueprint.name: blueprint for blueprint in (LOCAL, KUBERNETES, AWS)}
 
 
 def catalog() -> dict[str, Blueprint]:
     """Every blueprint by name: ours first, then those of other packages (entry point group
-    ``modelyard.blueprints``)."""
-    found = {blueprint.name: blueprint for blueprint in (LOCAL, KUBERNETES, AWS)}
+    ``modelyard.blueprints``). One that cannot be loaded is left out: see :func:`broken`."""
+    return OURS | _installed()[0]
+
+
+def broken() -> dict[str, str]:
+    """Blueprints of other packages that cannot be loaded: name -> why."""
+    return _installed()[1]
+
+
+@cache
+def _installed() -> tuple[dict[str, Blueprint], dict[str, str]]:
+    found: dict[str, Blueprint] = {}
+    faults: dict[str, str] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name not in found:
-            found[point.name] = point.load()
-    return found
+        if point.name in OURS:
+            continue
+        try:
+            blueprint = point.load()
+        except Exception as error:  # another package's code: whatever it raises is its own fault
+            faults[point.name] = f"{type(error).__name__}: {error}"
+            continue
+        if isinstance(blueprint, Blueprint):
+            found[point.name] = blueprint
+        else:
+            faults[point.name] = f"{point.value} is no blueprints.catalog.Blueprint"
+    return found, faults
 
 
 def find(name: str) -> Blueprint:
     """The blueprint called ``name``.
 
     Raises:
-        UsageProblem: There is none; lists those that there are.
+        UsageProblem: There is none, or it cannot be loaded; lists those that there are.
     """
-    known = catalog()
+    if name in OURS:
+        return OURS[name]
+    known, faults = _installed()
+    if name in faults:
+        raise UsageProblem(
+            f"the {name} blueprint cannot be loaded: {faults[name]}",
+            where="blueprint",
+            expected="a package whose entry point names a Blueprint",
+            todo="reinstall the package that brings it, or tell its authors",
+        )
     if name not in known:
-        raise UsageProblem(f"no blueprint is called {name!r}", where="blueprint", expected=" or ".join(known))
+        raise UsageProblem(
+            f"no blueprint is called {name!r}", where="blueprint", expected=" or ".join(OURS | known)
+        )
     return known[name]

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TypeAlias
 
 from blueprints.billing import Charge, Resource, Scene, Unpriceable
-from blueprints.charges import RULES
+from blueprints.charges import RULES, Rule
 from blueprints.errors import ExitCode, Problem
 from blueprints.layers import Layer
 from blueprints.pricebook import Price, PriceBook
@@ -153,8 +153,15 @@ class Estimate:
 Priced: TypeAlias = tuple[Resource, Charge]
 
 
-def estimate(resources: Iterable[Resource], book: PriceBook, region: str, usage: UsageSpec) -> Estimate:
-    """What ``resources`` cost in ``region`` with the assumed ``usage``; what the book lacks is not priced."""
+def estimate(
+    resources: Iterable[Resource],
+    book: PriceBook,
+    region: str,
+    usage: UsageSpec,
+    rules: Mapping[str, Rule] = RULES,
+) -> Estimate:
+    """What ``resources`` cost in ``region`` with the assumed ``usage``; what the book lacks is not priced.
+    ``rules`` say by type token what a resource is billed for."""
     everything = tuple(resources)
     scene = Scene(everything, _amounts(usage))
     charges: list[Priced] = []
@@ -162,7 +169,7 @@ def estimate(resources: Iterable[Resource], book: PriceBook, region: str, usage:
     free: list[Resource] = []
     for resource in everything:
         try:
-            found = _charges(resource, scene)
+            found = _charges(resource, scene, rules)
         except Unpriceable as reason:
             unpriced.append(Unpriced(resource.name, resource.type, resource.layer, str(reason)))
             continue
@@ -195,13 +202,13 @@ def estimate(resources: Iterable[Resource], book: PriceBook, region: str, usage:
     )
 
 
-def _charges(resource: Resource, scene: Scene) -> list[Charge]:
+def _charges(resource: Resource, scene: Scene, rules: Mapping[str, Rule]) -> list[Charge]:
     """What is paid for ``resource``; nothing: it is free.
 
     Raises:
         Unpriceable: Nobody knows.
     """
-    rule = RULES.get(resource.type)
+    rule = rules.get(resource.type)
     if rule is not None:
         return list(rule(resource, scene))
     why = unpriced_because(resource.type)

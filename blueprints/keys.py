@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from blueprints.errors import UsageProblem
-from blueprints.spec import EnvironmentSpec, Section
+from blueprints.spec import EnvironmentSpec, Section, settings_of
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,17 @@ _TYPE_NAMES = {int: "whole number", float: "number", bool: "yes or no", str: "te
 
 
 @cache
-def keys(model: type[BaseModel] = EnvironmentSpec, prefix: str = "") -> tuple[Key, ...]:
-    """Every key of the spec, in the order a person reads them."""
+def keys(
+    model: type[BaseModel] = EnvironmentSpec, prefix: str = "", *, blueprint: str = ""
+) -> tuple[Key, ...]:
+    """Every key of the spec, in the order a person reads them; with ``blueprint`` those of its own, too."""
     found: list[Key] = []
     # A schema takes milliseconds, and the guide asks for the keys at every stroke.
     schemas = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         annotation = field.annotation
+        if model is EnvironmentSpec and name == "extension":
+            annotation = settings_of(blueprint)
         if isinstance(annotation, type) and issubclass(annotation, Section):
             found += keys(annotation, f"{prefix}{name}.")
             continue
@@ -68,7 +72,7 @@ def keys(model: type[BaseModel] = EnvironmentSpec, prefix: str = "") -> tuple[Ke
                 meaning=field.description or schema.get("description", ""),
                 default=field.default,
                 choices=tuple(str(choice) for choice in schema.get("enum", ())),
-                bounds=_bounds(schema),
+                bounds=_bounds(schema, annotation),
                 type=_type_name(annotation),
             )
         )
@@ -110,13 +114,13 @@ def _bounds(schema: Mapping[str, Any], annotation: Any = None) -> str:
     return ""
 
 
-def find(path: str) -> Key:
-    """The key at ``path``.
+def find(path: str, blueprint: str = "") -> Key:
+    """The key at ``path``; with ``blueprint`` those of its own count, too.
 
     Raises:
         UsageProblem: There is none; names the nearest keys that there are.
     """
-    known = {key.path: key for key in keys()}
+    known = {key.path: key for key in keys(blueprint=blueprint)}
     if path in known:
         return known[path]
     inside = [key for key in known if key.startswith(f"{path}.")]
@@ -172,7 +176,7 @@ def assign(spec: EnvironmentSpec, assignments: Sequence[str]) -> EnvironmentSpec
             raise UsageProblem(
                 f"cannot read {assignment!r}", where="--set", expected="KEY=VALUE", todo="serving.replicas=2"
             )
-        key = find(path.strip())
+        key = find(path.strip(), spec.blueprint)
         target = data
         *parents, leaf = key.path.split(".")
         for parent in parents:
@@ -204,7 +208,8 @@ def validate(data: Mapping[str, Any], where: str = "modelyard:spec") -> Environm
     try:
         return EnvironmentSpec.model_validate(data)
     except ValidationError as error:
-        raise _explained(error, where) from None
+        blueprint = data.get("blueprint", "") if isinstance(data, Mapping) else ""
+        raise _explained(error, where, blueprint if isinstance(blueprint, str) else "") from None
 
 
 def problem_with(path: str, text: str, spec: EnvironmentSpec) -> str:
@@ -219,30 +224,30 @@ def problem_with(path: str, text: str, spec: EnvironmentSpec) -> str:
 def differences(before: EnvironmentSpec, after: EnvironmentSpec) -> list[tuple[str, Any, Any]]:
     """``(path, before, after)`` of every key that differs."""
     found = []
-    for key in keys():
-        old, new = value_at(before, key.path), value_at(after, key.path)
+    for key in keys(blueprint=after.blueprint):
+        old, new = (value_at(spec, key.path, key.default) for spec in (before, after))
         if old != new:
             found.append((key.path, old, new))
     return found
 
 
-def value_at(spec: EnvironmentSpec, path: str) -> Any:
-    """The value of the key at ``path``."""
+def value_at(spec: EnvironmentSpec, path: str, default: Any = None) -> Any:
+    """The value of the key at ``path``; ``default`` where the spec's blueprint has no such key."""
     value: Any = spec
     for name in path.split("."):
-        value = getattr(value, name)
+        value = getattr(value, name, default)
     return value
 
 
-def _explained(error: ValidationError, where: str) -> UsageProblem:
+def _explained(error: ValidationError, where: str, blueprint: str) -> UsageProblem:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         try:
-            find(path)
+            find(path, blueprint)
         except UsageProblem as problem:
             return UsageProblem(problem.what, where=where, expected=problem.expected, todo=problem.todo)
-    known = {key.path: key for key in keys()}
+    known = {key.path: key for key in keys(blueprint=blueprint)}
     parts = path.split(".")
     above = [".".join(parts[:depth]) for depth in range(len(parts), 0, -1)]
     key = next((known[p] for p in above if p in known), None)

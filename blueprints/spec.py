@@ -11,8 +11,18 @@ import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from blueprints import catalog
 from blueprints.pricebook import REGION
 
 
@@ -200,6 +210,13 @@ class DriftSpec(Section):
     """Resources whose drift does not count for a while, each with its reason and its last day."""
 
 
+def settings_of(blueprint: str) -> type[Section]:
+    """The section of a blueprint's own keys; without any, one that refuses every key."""
+    known = catalog.OURS.get(blueprint) or catalog.catalog().get(blueprint)
+    found: type[Section] = known.attribute("settings", Section) if known else Section
+    return found
+
+
 class EnvironmentSpec(Section):
     """One environment, whole. ``EnvironmentSpec()`` is the safe local default."""
 
@@ -217,6 +234,15 @@ class EnvironmentSpec(Section):
     promotion: PromotionSpec = PromotionSpec()
     policy: PolicySpec = PolicySpec()
     drift: DriftSpec = DriftSpec()
+    extension: Annotated[SerializeAsAny[Section], Field(validate_default=True)] = Section()
+    """Keys of the blueprint's own: see `modelyard blueprint show NAME`."""
+
+    @field_validator("extension", mode="before")
+    @classmethod
+    def _as_the_blueprint_says(cls, value: object, info: ValidationInfo) -> object:
+        settings = settings_of(info.data.get("blueprint", ""))
+        # A fault inside keeps its place: pydantic puts `extension` before the key.
+        return settings.model_validate(value.model_dump() if isinstance(value, Section) else value)
 
     @model_validator(mode="after")
     def _ports_differ(self) -> EnvironmentSpec:

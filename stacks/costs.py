@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blueprints import pricebook
+from blueprints.catalog import find
+from blueprints.charges import RULES
 from blueprints.cost import Estimate, Resource, estimate
 from blueprints.errors import UsageProblem
 from blueprints.spec import EnvironmentSpec
@@ -46,15 +48,18 @@ def own_book(project: Project) -> pricebook.PriceBook | None:
     return pricebook.parse(text, FILE)
 
 
-def book_of(project: Project) -> pricebook.PriceBook:
-    """The packaged price book with the project's own prices laid over it.
+def book_of(project: Project, blueprint: str = "local") -> pricebook.PriceBook:
+    """The packaged price book, with the blueprint's own prices and then the project's laid over it.
 
     Raises:
         Problem: As for :func:`own_book`, or an entry of it contradicts the packaged book.
     """
     own = own_book(project)
-    packaged = pricebook.packaged()
-    return packaged.overlaid(own, FILE) if own else packaged
+    book = pricebook.packaged()
+    brings = find(blueprint)
+    if brings.prices:
+        book = book.overlaid(pricebook.parse(brings.text("prices"), brings.prices), brings.prices)
+    return book.overlaid(own, FILE) if own else book
 
 
 def spec_in(file: Path, like: Project) -> tuple[str, EnvironmentSpec]:
@@ -105,7 +110,8 @@ class Costs:
             Problem: As for :func:`book_of`, or the spec is wrong.
         """
         where = project.stack_file(environment).name
-        return cls(project.spec(environment), book_of(project), where)
+        spec = project.spec(environment)
+        return cls(spec, book_of(project, spec.blueprint), where)
 
     def estimates(self, watcher: Watcher) -> tuple[Estimate, Estimate]:
         """What is recorded costs, and what would be there after the operation that ``watcher`` saw."""
@@ -113,7 +119,8 @@ class Costs:
 
     def _estimate(self, resources: Iterable[Resource]) -> Estimate:
         cost = self.spec.cost
-        return estimate(resources, self.book, cost.region, cost.usage)
+        rules = RULES | dict(find(self.spec.blueprint).attribute("charges", {}))
+        return estimate(resources, self.book, cost.region, cost.usage, rules)
 
     def require_known_region(self, after: Estimate) -> None:
         """Raise a Problem when something is to be paid for and the book knows nothing of the region."""

@@ -16,6 +16,7 @@ from blueprints.catalog import find
 from blueprints.errors import Problem
 from blueprints.keys import validate
 from blueprints.spec import EnvironmentSpec
+from stacks.policy.catalog import rules_of
 from stacks.policy.exceptions import check_exceptions
 
 #: The configuration key that holds the EnvironmentSpec.
@@ -71,13 +72,13 @@ def deploy() -> None:
     """
     try:
         spec = _spec.get() or configured()
-        find(spec.blueprint).require_built()
+        blueprint = find(spec.blueprint)
+        blueprint.require_built()
+        target = blueprint.attribute("target")
     except Problem as problem:
         raise pulumi.RunError(str(problem)) from None
-    from stacks.components.local.environment import build
-
     folder = (_root.get() or Path.cwd()).resolve()
-    environment = build(spec, pulumi.get_project(), pulumi.get_stack(), folder)
+    environment = target.build(spec, pulumi.get_project(), pulumi.get_stack(), folder)
     pulumi.export("environment", environment)
     # What anyone may read, and what else decides the contents of the secret one: a plan with no change in
     # resources, spec and version changes nothing at all.
@@ -95,5 +96,5 @@ def configured() -> EnvironmentSpec:
     """The spec of the selected stack; without any, the safe local default."""
     data = pulumi.Config(NAMESPACE).get_object(KEY) or {}
     spec = validate(data, where=f"Pulumi.{pulumi.get_stack()}.yaml {NAMESPACE}:{KEY}")
-    check_exceptions(spec.policy.exceptions)
+    check_exceptions(spec.policy.exceptions, rules_of(spec.blueprint))
     return spec

@@ -222,8 +222,15 @@ class Project:
         Raises:
             UsageProblem: There is no such environment, or the file is no map of keys.
         """
-        path = self.stack_file(environment)
-        return _config(_yaml(path), path)
+        return _config(self.settings(environment), self.stack_file(environment))
+
+    def settings(self, environment: str) -> dict[str, Any]:
+        """``Pulumi.<environment>.yaml`` whole: ``config``, and what the engine keeps of its secrets provider.
+
+        Raises:
+            UsageProblem: There is no such environment, or the file is no map of keys.
+        """
+        return _yaml(self.stack_file(environment))
 
     def write_spec(self, environment: str, spec: EnvironmentSpec) -> None:
         """Store the spec; other config of the environment stays. A new environment is made.

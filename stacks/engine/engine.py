@@ -269,6 +269,14 @@ class Engine:
 
         return applied(self._recorded())
 
+    def recorded_text(self) -> str:
+        """Every recorded resource as the engine writes it, secrets encrypted: JSON.
+
+        Raises:
+            Problem: The state is damaged, or is kept elsewhere and cannot be read.
+        """
+        return json.dumps(self._recorded(), ensure_ascii=False)
+
     def _recorded(self) -> list[dict[str, Any]]:
         from stacks.engine.state import recorded
         from stacks.engine.workspace import checkpoint_file
@@ -327,8 +335,10 @@ class Engine:
         return self._binary
 
     def _new_command(self) -> Command:
+        from stacks.engine.rotation import require_finished
         from stacks.engine.workspace import Command
 
+        require_finished(self.project)
         self._command = Command(self._found_engine())
         if self._cancelled.is_set():
             self._cancelled.clear()
@@ -365,16 +375,18 @@ class Engine:
         from stacks.engine.watch import Watcher
         from stacks.engine.workspace import open_stack
         from stacks.local.home import Home, sweep_parts
+        from stacks.policy.catalog import rules_of
         from stacks.policy.exceptions import check_exceptions
         from stacks.policy.results import PolicyReport
 
-        exceptions = self.project.spec(self.environment).policy.exceptions
-        check_exceptions(exceptions)
+        spec = self.project.spec(self.environment)
+        exceptions, rules = spec.policy.exceptions, rules_of(spec.blueprint)
+        check_exceptions(exceptions, rules)
         self.project.prepare()
         command = self._new_command()
         self._recover(operation)
         history = History(self.project.home / "history.json")
-        watcher = Watcher(operation, self._say, history, PolicyReport(exceptions))
+        watcher = Watcher(operation, self._say, history, PolicyReport(exceptions, rules))
         started = time.monotonic()
         self._say(Phase(_phase(operation), _PHASES[operation], history.expected_total(operation)))
         try:

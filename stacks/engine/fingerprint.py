@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from blueprints.catalog import catalog
 from stacks.project import Project
 
 #: Packages whose code decides what a plan holds.
@@ -46,19 +48,26 @@ def fingerprint(project: Project, environment: str, resources: Sequence[Mapping[
     return Fingerprint(
         state=_digest([json.dumps(resources, sort_keys=True)]),
         config=_digest([json.dumps(project.config(environment), sort_keys=True, default=str)]),
-        program=_digest(_program(project)),
+        program=_digest(_program(project, project.spec(environment).blueprint)),
     )
 
 
-def _program(project: Project) -> Iterable[str]:
+def _program(project: Project, blueprint: str) -> Iterable[str]:
     yield version("pulumi")
     for path in (project.root / "Pulumi.yaml", project.root / "__main__.py"):
         yield path.read_text() if path.is_file() else ""
-    top = Path(__file__).parent.parent.parent
-    for package in _PACKAGES:
-        for path in sorted((top / package).rglob("*.py")):
-            yield str(path.relative_to(top))
-            yield path.read_text()
+    for package in (*_PACKAGES, *_brought_by(blueprint)):
+        found = find_spec(package)
+        for folder in map(Path, found.submodule_search_locations or () if found else ()):
+            for path in sorted(folder.rglob("*.py")):
+                yield str(path.relative_to(folder.parent))
+                yield path.read_text()
+
+
+def _brought_by(blueprint: str) -> set[str]:
+    """The package of a blueprint that is not ours."""
+    known = catalog().get(blueprint)
+    return {known.target.partition(".")[0]} - set(_PACKAGES) if known else set()
 
 
 def _digest(parts: Iterable[str]) -> str:

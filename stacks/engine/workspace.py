@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pulumi.automation import CommandResult, LocalWorkspace, OutputMap, PulumiCommand, Stack, UpdateSummary
 from pulumi.automation._stack import StackInitMode
@@ -50,6 +50,8 @@ class Command(PulumiCommand):
         self.command = str(binary.path)
         self.version = VersionInfo.parse(binary.version)
         self.interrupted = False
+        #: What the child reads as its standard input; None: nothing.
+        self.stdin: IO[bytes] | None = None
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
@@ -71,7 +73,7 @@ class Command(PulumiCommand):
         with self._lock:
             process = self._process = subprocess.Popen(
                 [self.command, "--non-interactive", *args],
-                stdin=subprocess.DEVNULL,
+                stdin=self.stdin or subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=cwd,

@@ -21,3 +21,14 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
 }
 RULES: tuple[Rule, ...] = tuple(rule for rules in FAMILIES.values() for rule in rules)
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
+
+
+def rules_of(blueprint: str) -> tuple[Rule, ...]:
+    """The rules of the pack, and those the blueprint brings.
+
+    Raises:
+        Problem: There is no such blueprint, or it lacks what it names.
+    """
+    from blueprints.catalog import find
+
+    return (*RULES, *find(blueprint).attribute("rules", ()))

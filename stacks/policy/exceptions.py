@@ -11,6 +11,7 @@ from blueprints.errors import UsageProblem
 
 if TYPE_CHECKING:
     from blueprints.spec import PolicyException
+    from stacks.policy.rule import Rule
 
 Exceptions = tuple["PolicyException", ...]
 
@@ -32,8 +33,8 @@ def exception_for(
     return current, None if current else expired
 
 
-def check_exceptions(exceptions: Iterable[PolicyException]) -> None:
-    """Every exception names a rule that there is.
+def check_exceptions(exceptions: Iterable[PolicyException], rules: Iterable[Rule] = ()) -> None:
+    """Every exception names a rule that there is: one of ``rules``, or of the pack.
 
     Raises:
         UsageProblem: One does not; names the nearest rule.
@@ -41,8 +42,9 @@ def check_exceptions(exceptions: Iterable[PolicyException]) -> None:
     for number, each in enumerate(exceptions):
         from stacks.policy.catalog import BY_ID
 
-        if each.rule not in BY_ID:
-            near = difflib.get_close_matches(each.rule, BY_ID, n=1, cutoff=0.4)
+        known = {*BY_ID, *(rule.id for rule in rules)}
+        if each.rule not in known:
+            near = difflib.get_close_matches(each.rule, known, n=1, cutoff=0.4)
             raise UsageProblem(
                 f"no rule is called {each.rule!r}",
                 where=f"modelyard:spec policy.exceptions.{number}.rule",

@@ -30,7 +30,7 @@ from pulumi_policy import policy as sdk
 from pulumi_policy.deserialize import deserialize_properties
 from pulumi_policy.proxy import UnknownValueError
 
-from stacks.policy.catalog import RULES
+from stacks.policy.catalog import RULES, rules_of
 from stacks.policy.exceptions import Exceptions, exception_for
 from stacks.policy.results import EXCEPTED, told, told_excepted
 from stacks.policy.rule import UNKNOWN, Resource, Rule, Setting, Severity, StackRule
@@ -43,8 +43,21 @@ def main() -> None:
     # The engine reads our port from the first line; pulumi-policy writes it and does not flush.
     sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", 0), write_through=True)
     _read_properties_once()
-    setting, exceptions = configured(os.environ.get("PULUMI_CONFIG", ""))
-    PolicyPack("modelyard", policies(setting, exceptions))
+    config = os.environ.get("PULUMI_CONFIG", "")
+    setting, exceptions = configured(config)
+    PolicyPack("modelyard", policies(setting, exceptions, rules(config)))
+
+
+def rules(config: str) -> tuple[Rule, ...]:
+    """The rules of the blueprint that the spec names. One that is not there has the pack's: the program stops
+    the operation in words."""
+    from blueprints.errors import Problem
+
+    try:
+        spec = json.loads(json.loads(config or "{}").get(_SPEC) or "{}")
+        return rules_of(str(spec.get("blueprint") or "local"))
+    except (ValueError, AttributeError, TypeError, Problem):
+        return RULES
 
 
 def _read_properties_once() -> None:
@@ -91,11 +104,11 @@ def configured(config: str) -> tuple[Setting, Exceptions]:
         return setting, ()
 
 
-def policies(setting: Setting, exceptions: Exceptions) -> list[Policy]:
+def policies(setting: Setting, exceptions: Exceptions, rules: Sequence[Rule] = RULES) -> list[Policy]:
     """A policy for each rule; one more for each rule with an exception, which tells of its use."""
     excepted = {each.rule for each in exceptions}
-    found = [_policy(rule, setting, exceptions, told_of=False) for rule in RULES]
-    return found + [_policy(rule, setting, exceptions, told_of=True) for rule in RULES if rule.id in excepted]
+    found = [_policy(rule, setting, exceptions, told_of=False) for rule in rules]
+    return found + [_policy(rule, setting, exceptions, told_of=True) for rule in rules if rule.id in excepted]
 
 
 def _policy(rule: Rule, setting: Setting, exceptions: Exceptions, *, told_of: bool) -> Policy:

@@ -114,17 +114,19 @@ class PolicyReport:
 
     Args:
         exceptions: Of the environment's spec.
+        rules: Those of its blueprint; none: the pack's.
     """
 
-    def __init__(self, exceptions: Iterable[PolicyException] = ()) -> None:
+    def __init__(self, exceptions: Iterable[PolicyException] = (), rules: Iterable[Rule] = ()) -> None:
+        from stacks.policy.catalog import RULES
+
+        self._rules = {rule.id: rule for rule in tuple(rules) or RULES}
         self._exceptions = tuple(exceptions)
         self._found: dict[str, dict[Finding, None]] = {}
 
     def hear(self, policy: str, urn: str, message: str) -> None:
         """Take one event of our pack."""
-        from stacks.policy.catalog import BY_ID
-
-        rule = BY_ID.get(policy.removeprefix(EXCEPTED))
+        rule = self._rules.get(policy.removeprefix(EXCEPTED))
         if rule is None:
             return
         # pulumi-policy puts the rule's description first, on a line of its own.
@@ -138,16 +140,12 @@ class PolicyReport:
 
     def results(self) -> tuple[PolicyResult, ...]:
         """One result for each rule of the pack."""
-        from stacks.policy.catalog import RULES
-
-        return tuple(self._result(rule, self._findings(rule)) for rule in RULES)
+        return tuple(self._result(rule, self._findings(rule)) for rule in self._rules.values())
 
     def violations(self) -> list[tuple[Rule, Finding]]:
         """Every finding of a mandatory rule that no exception lets pass."""
-        from stacks.policy.catalog import BY_ID
-
         return [
-            (BY_ID[result.rule], finding)
+            (self._rules[result.rule], finding)
             for result in self.results()
             if result.severity is Severity.MANDATORY
             for finding in result.findings

@@ -40,7 +40,19 @@ def test_usage_fault_as_json(modelyard: Modelyard) -> None:
 
 
 #: Commands that need no project, or arguments of their own first.
-_WITHOUT = {"apply", "ci", "demo", "diff", "doctor", "exec", "init", "logs", "policy", "promote-env"}
+_WITHOUT = {
+    "apply",
+    "blueprint",
+    "ci",
+    "demo",
+    "diff",
+    "doctor",
+    "exec",
+    "init",
+    "logs",
+    "policy",
+    "promote-env",
+}
 
 
 @pytest.mark.parametrize(

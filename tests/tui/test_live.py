@@ -41,6 +41,7 @@ def secrets(live: Live) -> list[str]:
         ["deployments"],
         ["alerts", "--all"],
         ["outputs"],
+        ["secrets"],
         ["env", "--shell", "sh"],
         ["env", "--shell", "fish"],
         ["logs", "tracking", "-n", "5"],
@@ -71,9 +72,50 @@ def test_outputs_reveal_one_secret_when_asked(live: Live, modelyard: Modelyard) 
     assert modelyard("-C", root, "outputs", "tracking.password").out.strip() == MASK
     told = modelyard("-C", root, "outputs", "--show-secrets", "tracking.password")
     assert told.out == live.environment.tracking.password.get_secret_value() + "\n"
+    entry = AuditLog(live.project.audit_file).tail(1)[0]
+    assert (entry.action, entry.after, entry.target) == (
+        "secret.reveal",
+        {"key": "tracking.password"},
+        "yard/dev",
+    )
     near = modelyard("-C", root, "outputs", "tracking.pasword")
     assert near.code == 2
     assert "tracking.password" in near.err
+
+
+def test_every_reveal_is_an_act_of_its_own_in_the_audit_log(live: Live, modelyard: Modelyard) -> None:
+    root, log = live.project.root, AuditLog(live.project.audit_file)
+    before = len(list(log.entries()))
+    for words in (
+        ["--show-secrets"],
+        ["--show-secrets", "tracking"],
+        ["--show-secrets", "--all", "tracking.url"],
+    ):
+        told = modelyard("-C", root, "outputs", *words)
+        assert told.code == 2, words
+        assert not any(secret in told.out + told.err for secret in secrets(live))
+    assert modelyard("-C", root, "outputs", "--show-secrets", "tracking.url").code == 0
+    assert len(list(log.entries())) == before
+    told = modelyard("-C", root, "outputs", "--show-secrets", "--all", "--why", "hand over")
+    assert all(secret in told.out for secret in secrets(live))
+    entries = list(log.entries())[before:]
+    assert {(entry.action, entry.why) for entry in entries} == {("secret.reveal", "hand over")}
+    assert {"tracking.password", "storage.secret_key"} <= {entry.after["key"] for entry in entries}
+
+
+def test_what_cannot_be_recorded_is_not_revealed(live: Live, modelyard: Modelyard) -> None:
+    path = live.project.audit_file
+    kept = path.with_name("kept")
+    path.rename(kept)
+    path.mkdir()
+    try:
+        told = modelyard("-C", live.project.root, "outputs", "--show-secrets", "tracking.password")
+    finally:
+        path.rmdir()
+        kept.rename(path)
+    assert told.code == 1
+    assert "not recorded" in told.err
+    assert told.out == ""
 
 
 def test_shell_lines_fetch_the_secret_themselves(live: Live, modelyard: Modelyard) -> None:
@@ -87,6 +129,8 @@ def test_shell_lines_fetch_the_secret_themselves(live: Live, modelyard: Modelyar
         check=True,
     )
     assert done.stdout == live.environment.tracking.password.get_secret_value()
+    last = AuditLog(live.project.audit_file).tail(4)
+    assert ("secret.reveal", {"key": "tracking.password"}) in [(each.action, each.after) for each in last]
 
 
 def test_a_shell_that_evaluated_the_lines_logs_a_run(live: Live) -> None:
@@ -129,6 +173,11 @@ def test_exec_gives_the_child_alone_its_credentials(live: Live) -> None:
     )
     assert (done.returncode, done.stdout.strip()) == (41, "200 --json -C"), done.stderr
     assert dict(os.environ) == before
+    entry = AuditLog(live.project.audit_file).tail(1)[0]
+    assert (entry.action, entry.target) == ("secret.give", "yard/dev")
+    assert set(entry.after) == {"keys", "command"}
+    assert entry.after["command"] == Path(sys.executable).name
+    assert "tracking.password" in entry.after["keys"]
 
 
 def test_exec_passes_signals_through(live: Live) -> None:

@@ -20,6 +20,7 @@ from tui.cli.output import Output
 #: Command -> (module under tui.cli.commands, what it does).
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "write a project: answers become a typed spec"),
+    "blueprint": ("blueprint", "what can be built; check one of another package"),
     "preview": ("change", "show what up would change"),
     "cost": ("cost", "what a month costs; the difference between two; newer prices"),
     "up": ("change", "bring the environment up, or to what its spec says"),
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pin": ("pin", "pin actions, images and modelyard itself to digests"),
     "policy": ("policy", "the rules that every preview and up is held to"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
+    "secrets": ("secrets", "which secrets there are, what keeps them; give them another key"),
     "status": ("status", "state of every service"),
     "logs": ("logs", "log of one service"),
     "doctor": ("doctor", "check this machine and the project"),
