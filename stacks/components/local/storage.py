@@ -66,8 +66,6 @@ class Storage(LayerComponent):
                 "argv": pulumi.Output.all(folder.path, identities.path, port, inner).apply(
                     lambda known: _command(*known)
                 ),
-                # Its garbage collector lets the heap double before it works: 424 MB after the demo without.
-                "env": {"GOMEMLIMIT": "200MiB"},
                 "cwd": folder.path,
                 # Asked to end, it waits for the streams between its own parts, which never end. What it has
                 # acknowledged is written by then.
