@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from blueprints.spec import EnvironmentSpec
-from stacks.engine import Engine, Event, workspace
+from stacks.engine import Engine, Event
 from stacks.local.home import Home
 from stacks.project import Project
 
+_MAIN = """\
+from pathlib import Path
+
+from tests.engine.crowd import build
+
+build(Path(__file__).parent)
+"""
 #: Services that are there in every round, and those of every other round.
 ALWAYS, SOMETIMES = ("alpha", "beta", "gamma", "delta"), ("epsilon", "zeta")
 
@@ -37,51 +42,46 @@ def texts(number: int) -> dict[str, str]:
     return {f"{name}-{part}.conf": f"{name} {part} {number}\n" for name in names(number) for part in range(4)}
 
 
-def program(root: Path, *_: Any) -> Callable[[], None]:
-    """37 resources, layers aside, in an even round; 55 in an odd one."""
+def build(root: Path) -> None:
+    """The program: 37 resources, layers aside, in an even round; 55 in an odd one."""
+    import pulumi
 
-    def run() -> None:
-        import pulumi
+    from stacks.components.local import resources as local
 
-        from stacks.components.local import resources as local
-
-        number = json.loads((root / "crowd.json").read_text())["round"]
-        home = local.Home(str(Home(root / ".modelyard" / pulumi.get_stack()).root), False)
-        layer = local.LayerComponent("network", home)
-        supervisor = local.Supervisor("supervisor", {"name": "supervisor"}, layer)
-        made = {
-            name: local.File(name, {"name": name, "text": text}, layer)
-            for name, text in texts(number).items()
-        }
-        for name in names(number):
-            local.DataFolder(name, layer)
-            local.Port(name, layer)
-            for part in range(2):
-                local.Secret(f"{name}-secret-{part}", layer)
-            local.Service(
-                name,
-                {
-                    "name": name,
-                    "argv": ["/bin/sleep", "86400"],
-                    "triggers": [made[f"{name}-{part}.conf"].digest for part in range(4)],
-                },
-                layer,
-                [supervisor],
-            )
-
-    return run
+    number = json.loads((root / "crowd.json").read_text())["round"]
+    home = local.Home(str(Home(root / ".modelyard" / pulumi.get_stack()).root), False)
+    layer = local.LayerComponent("network", home)
+    supervisor = local.Supervisor("supervisor", {"name": "supervisor"}, layer)
+    made = {
+        name: local.File(name, {"name": name, "text": text}, layer) for name, text in texts(number).items()
+    }
+    for name in names(number):
+        local.DataFolder(name, layer)
+        local.Port(name, layer)
+        for part in range(2):
+            local.Secret(f"{name}-secret-{part}", layer)
+        local.Service(
+            name,
+            {
+                "name": name,
+                "argv": ["/bin/sleep", "86400"],
+                "triggers": [made[f"{name}-{part}.conf"].digest for part in range(4)],
+            },
+            layer,
+            [supervisor],
+        )
 
 
 def crowd(folder: Path) -> Project:
     """A project whose environment is the crowd; nothing is up yet."""
     project = Project.create(folder, "crowd", "dev", EnvironmentSpec())
+    (folder / "__main__.py").write_text(_MAIN)
     turn(project, 0)
     return project
 
 
 def main() -> int:
     """One ``up``, or the command line on the crowd."""
-    vars(workspace)["program"] = program
     folder, *words = sys.argv[1:]
     if words:
         from tui.cli.main import main as modelyard

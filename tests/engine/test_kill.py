@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stacks.engine import Engine, recovery, workspace
+from stacks.engine import Engine, recovery
 from stacks.engine.diagnosis import diagnose
 from stacks.engine.workspace import checkpoint_file
 from stacks.local.home import Home
@@ -26,9 +26,8 @@ SEED, POINTS = 20261124, 20
 
 
 @pytest.fixture
-def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def project() -> Iterator[Project]:
     """The crowd, up in round 0; destroyed with its data at the end."""
-    monkeypatch.setattr(workspace, "program", crowd.program)
     with tempfile.TemporaryDirectory(prefix="modelyard-kill-") as folder:
         project = crowd.crowd(Path(folder) / "crowd")
         try:

@@ -18,7 +18,7 @@ import pytest
 
 from blueprints.errors import ExitCode
 from mlops.governance.audit import AuditLog
-from stacks.engine import Engine, recovery, workspace
+from stacks.engine import Engine, recovery
 from stacks.engine.workspace import checkpoint_file
 from stacks.local.home import Home
 from stacks.local.processes import marked
@@ -32,11 +32,7 @@ from tests.tui.conftest import run_modelyard
 @pytest.fixture(scope="module")
 def up() -> Iterator[Project]:
     """The crowd, up in round 0; destroyed with its data at the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="modelyard-recover-") as folder,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr(workspace, "program", crowd.program)
+    with tempfile.TemporaryDirectory(prefix="modelyard-recover-") as folder:
         project = crowd.crowd(Path(folder) / "crowd")
         try:
             Engine(project, "dev").up()
