@@ -14,6 +14,10 @@ from blueprints.errors import UsageProblem
 from blueprints.spec import EnvironmentSpec, Section, settings_of
 
 
+class UnknownKey(UsageProblem):
+    """A key that this release does not know: a slip, or one of a newer release."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One leaf of the spec.
@@ -51,6 +55,7 @@ _TYPE_NAMES = {int: "whole number", float: "number", bool: "yes or no", str: "te
 
 def keys(model: type[BaseModel] = EnvironmentSpec, prefix: str = "", *, blueprint: str = "") -> Iterator[Key]:
     """Every key of the spec, in the order a person reads them; with ``blueprint`` those of its own, too."""
+    schemas = model.model_json_schema().get("properties", {})
     for name, field in model.model_fields.items():
         annotation = field.annotation
         if model is EnvironmentSpec and name == "extension":
@@ -58,7 +63,7 @@ def keys(model: type[BaseModel] = EnvironmentSpec, prefix: str = "", *, blueprin
         if isinstance(annotation, type) and issubclass(annotation, Section):
             yield from keys(annotation, f"{prefix}{name}.")
             continue
-        schema = model.model_json_schema()["properties"][name]
+        schema = schemas[name]
         yield Key(
             path=prefix + name,
             meaning=field.description or schema.get("description", ""),
@@ -121,7 +126,7 @@ def find(path: str, blueprint: str = "") -> Key:
             expected="one of " + ", ".join(inside),
         )
     near = _nearest(path, list(known))
-    raise UsageProblem(
+    raise UnknownKey(
         f"unknown key {path!r}",
         where="modelyard:spec",
         expected=("a key such as " if near else "a key of the spec, such as ")
@@ -236,7 +241,7 @@ def _explained(error: ValidationError, where: str, blueprint: str) -> UsageProbl
         try:
             find(path, blueprint)
         except UsageProblem as problem:
-            return UsageProblem(problem.what, where=where, expected=problem.expected, todo=problem.todo)
+            return type(problem)(problem.what, where=where, expected=problem.expected, todo=problem.todo)
     known = {key.path: key for key in keys(blueprint=blueprint)}
     parts = path.split(".")
     above = [".".join(parts[:depth]) for depth in range(len(parts), 0, -1)]
