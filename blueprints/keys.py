@@ -15,6 +15,10 @@ from blueprints.errors import UsageProblem
 from blueprints.spec import EnvironmentSpec, Section, settings_of
 
 
+class UnknownKey(UsageProblem):
+    """A key that this release does not know: a slip, or one of a newer release."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One leaf of the spec.
@@ -57,7 +61,7 @@ def keys(
     """Every key of the spec, in the order a person reads them; with ``blueprint`` those of its own, too."""
     found: list[Key] = []
     # A schema takes milliseconds, and the guide asks for the keys at every stroke.
-    schemas = model.model_json_schema()["properties"]
+    schemas = model.model_json_schema().get("properties", {})
     for name, field in model.model_fields.items():
         annotation = field.annotation
         if model is EnvironmentSpec and name == "extension":
@@ -131,7 +135,7 @@ def find(path: str, blueprint: str = "") -> Key:
             expected="one of " + ", ".join(inside),
         )
     near = _nearest(path, list(known))
-    raise UsageProblem(
+    raise UnknownKey(
         f"unknown key {path!r}",
         where="modelyard:spec",
         expected=("a key such as " if near else "a key of the spec, such as ")
@@ -246,7 +250,7 @@ def _explained(error: ValidationError, where: str, blueprint: str) -> UsageProbl
         try:
             find(path, blueprint)
         except UsageProblem as problem:
-            return UsageProblem(problem.what, where=where, expected=problem.expected, todo=problem.todo)
+            return type(problem)(problem.what, where=where, expected=problem.expected, todo=problem.todo)
     known = {key.path: key for key in keys(blueprint=blueprint)}
     parts = path.split(".")
     above = [".".join(parts[:depth]) for depth in range(len(parts), 0, -1)]

@@ -214,7 +214,36 @@ class Project:
 
         data = self.config(environment).get(SPEC_KEY)
         where = f"{self.stack_file(environment).name} {SPEC_KEY}"
-        return keys.validate({} if data is None else data, where=where)
+        try:
+            return keys.validate({} if data is None else data, where=where)
+        except keys.UnknownKey as problem:
+            newer = self._newer(environment)
+            if not newer:
+                raise
+            raise UsageProblem(
+                f"{problem.what}: a newer Modelyard ({newer}) wrote this",
+                where=where,
+                expected=f"modelyard {newer} or later",
+                todo=f"pip install --upgrade 'modelyard>={newer}'",
+            ) from None
+
+    def _newer(self, environment: str) -> str:
+        """The version that last brought the environment up, when it is newer than this one; else empty. Known
+        where the state is a folder."""
+        import json
+        from importlib.metadata import version
+
+        folder = self.state_folder
+        if folder is None:
+            return ""
+        try:
+            path = folder / ".pulumi" / "stacks" / self.name / f"{environment}.json"
+            resources = json.loads(path.read_text())["checkpoint"]["latest"]["resources"]
+            recorded = str(resources[0]["outputs"]["modelyard"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+        numbers = [tuple(map(int, re.findall(r"\d+", each)[:3])) for each in (recorded, version("modelyard"))]
+        return recorded if numbers[0] > numbers[1] else ""
 
     def config(self, environment: str) -> dict[str, Any]:
         """The ``config`` section of ``Pulumi.<environment>.yaml``: our spec, and whatever else a team keeps.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blueprints.errors import ExitCode, Problem, UsageProblem
 from stacks.engine.naming import name_of, named
+from stacks.engine.places import place_problem
 from stacks.engine.state import damaged
 from stacks.engine.watch import Watcher, plain_text
 
@@ -41,12 +42,16 @@ def explained(
             todo="modelyard up continues where this ended",
             code=ExitCode.INTERRUPTED,
         )
-    for known in (_killed, _settings, _passphrase, _lock, _disk, _backend):
+    for known in (_killed, _settings, _passphrase, _lock, _disk, _place, _backend):
         problem = known(text, where, state)
         if problem is not None:
             return problem
     told = _policy(watcher) or _guarded(watcher, where) or _resource(watcher, where)
     return told or Problem(_last_error(text), where=where, todo="modelyard doctor")
+
+
+def _place(text: str, where: str, state: Path | None) -> Problem | None:
+    return place_problem(text, where, in_folder=state is not None)
 
 
 def _passphrase(text: str, where: str, state: Path | None) -> Problem | None:

@@ -23,6 +23,7 @@ from blueprints.spec import EnvironmentSpec
 from stacks.engine import Engine
 from stacks.engine.faults import explained
 from stacks.project import Project
+from tests.servers import Answer, serving
 
 #: The lightest environment there is.
 LIGHT = assign(
@@ -49,7 +50,15 @@ def modelyard(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     [
         ("Pulumi.dev.yaml", "config:", "encryptionsalt: v1:x\nconfig:", "encryptionsalt", "is damaged"),
         ("Pulumi.yaml", "path: .modelyard/bin", "path: nowhere", "environment dev", "no folder at path"),
-        ("Pulumi.yaml", "url: file://./.modelyard/state", "url: ftp://x", "environment dev", "ftp|TOKEN"),
+        *(
+            ("Pulumi.yaml", "url: file://./.modelyard/state", f"url: {url}", "backend.url", what)
+            for url, what in (
+                ("ftp://x", "no place for the state"),
+                ("s3://", "no place for the state"),
+                ("https://127.0.0.1:9/", "no place for the state"),
+                ("file:///proc/nowhere", "no folder that can be opened"),
+            )
+        ),
     ],
 )
 def test_what_the_engine_cannot_read_is_told(
@@ -65,6 +74,63 @@ def test_what_the_engine_cannot_read_is_told(
     assert where in caught.value.where
     assert caught.value.todo
     assert not project.folder("dev").exists()
+
+
+NO_AWS = {"AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
+CANARY = {
+    "AWS_ACCESS_KEY_ID": "AKIACANARY",
+    "AWS_SECRET_ACCESS_KEY": "canary-k",
+    "AWS_SESSION_TOKEN": "canary-t",
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "what", "todo"),
+    [
+        ("", 0, "there are no credentials for it", "log in"),
+        ("ExpiredToken", 400, "the credentials have expired", "log in again"),
+        ("AccessDenied", 403, "the credentials may not use it", "access"),
+        ("InvalidAccessKeyId", 403, "the credentials are not accepted", "account"),
+        ("NoSuchBucket", 404, "it is not there", "name"),
+    ],
+)
+def test_a_bucket_that_does_not_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, status: int, what: str, todo: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in (NO_AWS | (CANARY if code else {"AWS_EC2_METADATA_DISABLED": "true"})).items():
+        monkeypatch.setenv(name, value)
+    project = make(tmp_path / "yard")
+    path = project.root / "Pulumi.yaml"
+    url = "s3://team-state?region=eu-central-1"
+    path.write_text(path.read_text().replace("file://./.modelyard/state", url))
+    body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode()
+    with serving(lambda _: Answer(status, body, {"Content-Type": "application/xml"})) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        for act in (Engine(project, "dev").preview, Engine(project, "dev").resources):
+            with pytest.raises(Problem, match=what) as caught:
+                act()
+            assert caught.value.where == "Pulumi.yaml backend.url"
+            assert todo in caught.value.todo
+            assert not any(secret in str(caught.value) for secret in CANARY.values())
+
+
+@pytest.mark.parametrize(("version", "told"), [("99.1.0", True), ("0.0.1", False)])
+def test_a_spec_of_a_newer_modelyard_is_told_as_that(tmp_path: Path, version: str, told: bool) -> None:
+    project = make(tmp_path / "yard")
+    folder = project.home / "state" / ".pulumi" / "stacks" / "yard"
+    folder.mkdir(parents=True)
+    stack = {"urn": "urn:x", "type": "pulumi:pulumi:Stack", "outputs": {"modelyard": version}}
+    latest = {"manifest": {}, "resources": [stack]}
+    (folder / "dev.json").write_text(json.dumps({"version": 3, "checkpoint": {"latest": latest}}))
+    path = project.root / "Pulumi.dev.yaml"
+    path.write_text(path.read_text().replace("serving:", "teleport: true\n    serving:"))
+    document = json.loads(modelyard(project.root, "preview", "--json").stdout)
+    assert document["exit"] == ExitCode.USAGE
+    assert "teleport" in document["error"]
+    assert ("a newer Modelyard (99.1.0) wrote this" in document["error"]) is told
+    assert ("modelyard>=99.1.0" in document["do"]) is told
 
 
 def test_a_damaged_state_is_told_by_every_reader(tmp_path: Path) -> None:

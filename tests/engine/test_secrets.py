@@ -9,9 +9,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from blueprints.errors import ExitCode, Problem, UsageProblem
 from mlops.governance.audit import AuditLog
@@ -200,3 +204,53 @@ def test_secrets_are_listed_by_key_and_never_by_value(
     assert {(name, "generated") for name in generated} <= listed
     for value in (*generated.values(), "canary-dev", passphrase(pair)):
         assert value not in told.out + told.err
+
+
+@contextmanager
+def key_service() -> Iterator[tuple[str, str]]:
+    """A KMS that speaks AWS's protocol, and a key in it: ``(address, key id)``."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        address = f"http://{host}:{port}"
+        client = boto3.client("kms", endpoint_url=address, region_name="eu-central-1")
+        yield address, client.create_key()["KeyMetadata"]["KeyId"]
+    finally:
+        server.stop()
+
+
+def test_a_key_service_keeps_the_secrets_and_gives_them_back(
+    pair: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-aws")
+    outputs, before = Engine(pair, "dev").outputs(), pids(pair)
+    words = ["-C", str(pair.root), "--env", "dev", "--json", "secrets", "rotate", "--yes", "--provider"]
+    with key_service() as (address, key):
+        url = f"awskms:///{key}?region=eu-central-1&endpoint={quote(address, safe='')}"
+        told = run_modelyard(capsys, *words, url)
+        assert told.code == 0, told.err
+        assert json.loads(told.out)["environments"] == ["dev"]
+        assert "encryptionsalt" not in pair.settings("dev")
+        # No passphrase opens it now; the other environment still has the shared one.
+        monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "any other")
+        assert Engine(pair, "dev").outputs() == outputs
+        assert Engine(pair, "dev").preview().unchanged
+        monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+        assert opens(pair, "two", passphrase(pair))
+        document = json.loads(run_modelyard(capsys, "-C", pair.root, "--env", "dev", "--json", "secrets").out)
+        assert (document["provider"], document["key"]) == (url, url)
+        wrong = run_modelyard(capsys, *words, url.replace(key, "00000000-0000-0000-0000-000000000000"))
+        assert wrong.code == 1
+        assert "it is not there" in wrong.err
+        assert "canary-of-aws" not in wrong.out + wrong.err
+        assert Engine(pair, "dev").outputs() == outputs
+        assert run_modelyard(capsys, *words, "passphrase").code == 0
+    assert opens(pair, "dev", passphrase(pair))
+    assert Engine(pair, "dev").outputs() == outputs
+    assert pids(pair) == before
+    nobody = run_modelyard(capsys, *words, url)
+    assert nobody.code == ExitCode.RETRY
+    assert "cannot be reached" in nobody.err
+    assert opens(pair, "dev", passphrase(pair))
