@@ -100,4 +100,7 @@ def test_kill_9_at_20_random_points_each_followed_by_up(project: Project) -> Non
         check_truth(project, number)
     assert Engine(project, "dev").preview().changes == 0
     assert Engine(project, "dev").drift().drifts == ()
+    # No plugin outlives its engine.
+    plugins = [each for each in psutil.process_iter() if f"{project.home}/bin/" in str(each.cmdline())]
+    assert not psutil.wait_procs(plugins, timeout=10)[1]
     assert diagnose(Engine(project, "dev")).faults == ()
