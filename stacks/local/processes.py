@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterable
 
 import psutil
 
 MARKER = "MODELYARD_SERVICE"
+
+
+def end_with_parent() -> None:
+    """End when the engine that started this plugin dies: one without its engine would finish work that nobody
+    records, or wait for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.3)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def marked(marker: str, *, whole_environment: bool = False) -> list[psutil.Process]:

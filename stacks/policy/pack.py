@@ -30,6 +30,7 @@ from pulumi_policy import policy as sdk
 from pulumi_policy.deserialize import deserialize_properties
 from pulumi_policy.proxy import UnknownValueError
 
+from stacks.local.processes import end_with_parent
 from stacks.policy.catalog import RULES, rules_of
 from stacks.policy.exceptions import Exceptions, exception_for
 from stacks.policy.results import EXCEPTED, told, told_excepted
@@ -40,6 +41,7 @@ _SPEC = "modelyard:spec"
 
 def main() -> None:
     """Serve the pack until the engine is done with us."""
+    end_with_parent()
     # The engine reads our port from the first line; pulumi-policy writes it and does not flush.
     sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", 0), write_through=True)
     _read_properties_once()

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import tempfile
-import threading
-import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +22,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from blueprints.errors import Problem
 from stacks.local.home import Home
 from stacks.local.kinds import PACKAGE, token
+from stacks.local.processes import end_with_parent
 from stacks.provider.bucket import Bucket
 from stacks.provider.file import DataFolder, File
 from stacks.provider.kind import REQUIRED, Input, Kind
@@ -245,18 +243,6 @@ def _internal(error: BaseException) -> str:
     )
 
 
-def _end_with_parent() -> None:
-    """End when the engine dies: a provider without its engine would finish work nobody records."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.3)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 async def _serve(arguments: list[str]) -> None:
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
     engine = next((each for each in arguments if not each.startswith("-")), "")
@@ -271,7 +257,7 @@ async def _serve(arguments: list[str]) -> None:
 
 def main() -> None:
     """Serve the engine until it is done."""
-    _end_with_parent()
+    end_with_parent()
     try:
         asyncio.run(_serve(sys.argv[1:]))
     except KeyboardInterrupt:

@@ -100,4 +100,8 @@ def test_kill_9_at_20_random_points_each_followed_by_up(project: Project) -> Non
         check_truth(project, number)
     assert Engine(project, "dev").preview().changes == 0
     assert Engine(project, "dev").drift().drifts == ()
+    # No plugin outlives its engine.
+    every = psutil.process_iter(["cmdline"])
+    plugins = [each for each in every if f"{project.home}/bin/" in " ".join(each.info["cmdline"] or ())]
+    assert not psutil.wait_procs(plugins, timeout=10)[1]
     assert diagnose(Engine(project, "dev")).faults == ()
