@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,8 +11,11 @@ from pathlib import Path
 
 import psutil
 
+from stacks.engine import Engine
+from stacks.engine.workspace import variables
 from stacks.local.launch import QUIET
 from stacks.local.processes import marked
+from stacks.toolchain import find_engine
 from tests.conftest import Live
 from tests.console.test_console import go
 from tests.tui.conftest import Modelyard
@@ -105,6 +110,61 @@ async def test_no_picture_of_the_console_shows_a_secret(live: Live) -> None:
                 picture = app.export_screenshot()
                 assert "<svg" in picture
                 assert not told(live, picture)
+
+
+@contextmanager
+def canary(live: Live) -> Iterator[str]:
+    """A secret of a person's own in the configuration, for a while; its value."""
+    value, binary = "canary-in-the-configuration-7f3a", find_engine()
+    file = live.project.stack_file("dev")
+    before = file.read_text()
+    words = ["config", "set", "--secret", "team:token", "--stack", "dev", "--non-interactive"]
+    env = {**os.environ, **variables(live.project, binary)}
+    subprocess.run([binary.path, *words], cwd=live.project.root, env=env, input=value, text=True, check=True)
+    assert value not in file.read_text()
+    try:
+        yield value
+    finally:
+        file.write_text(before)
+
+
+def test_no_event_plan_document_or_comment_holds_a_canary(
+    live: Live, modelyard: Modelyard, tmp_path: Path
+) -> None:
+    root, plan = live.project.root, tmp_path / "plan.json"
+    with canary(live) as value:
+        events: list[object] = []
+        for operation in ("preview", "refresh"):
+            getattr(Engine(live.project, "dev", events.append), operation)()
+        texts = {"events": repr(events), "resources": repr(Engine(live.project, "dev").resources())}
+        assert len(events) > 10
+        for words in (
+            ["preview", "--all", "--save", plan],
+            ["secrets"],
+            ["cost"],
+            ["policy"],
+            ["doctor"],
+            ["diff", "dev", "dev"],
+            ["init", "--dry-run"],
+            ["blueprint", "show", "local"],
+        ):
+            for form in ([], ["--json"]):
+                said = modelyard("-C", root, *form, *words)
+                assert said.out + said.err, words
+                assert said.code in (0, 1), (words, said.err)
+                texts[f"{words[0]} {form}"] = said.out + said.err
+        document = tmp_path / "preview.json"
+        document.write_text(texts["preview ['--json']"][: texts["preview ['--json']"].rindex("}") + 1])
+        texts["comment"] = modelyard("-C", root, "ci", "comment", document).out
+        assert texts["comment"]
+        texts["plan file"] = plan.read_text()
+        assert modelyard("-C", root, "outputs", "--show-secrets", "tracking.password").code == 0
+        texts["audit"] = live.project.audit_file.read_text()
+        for what, text in texts.items():
+            assert not told(live, text), what
+            assert value not in text, what
+        for path in (each for each in root.rglob("*") if each.is_file()):
+            assert value not in path.read_bytes().decode(errors="replace"), path
 
 
 def test_faults_tell_no_secret(live: Live, modelyard: Modelyard, tmp_path: Path) -> None:
