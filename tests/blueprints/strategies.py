@@ -15,14 +15,18 @@ from blueprints.keys import Key, keys
 
 #: Key -> its values, where the declaration does not say all.
 _NAMES = st.from_regex(re.compile(r"[a-z][a-z0-9-]{0,8}[a-z0-9]", re.ASCII), fullmatch=True)
+_FOR_A_WHILE = {
+    "reason": st.sampled_from(["a test", "до завтра", "x: y # z"]),
+    "until": st.dates(date(2026, 1, 1), date(2030, 1, 1)).map(date.isoformat),
+}
 _EXCEPTIONS = st.fixed_dictionaries(
     {
         "rule": st.just("local-loopback-only"),
         "resource": st.sampled_from(["", "tracking"]),
-        "reason": st.sampled_from(["a test", "до завтра", "x: y # z"]),
-        "until": st.dates(date(2026, 1, 1), date(2030, 1, 1)).map(date.isoformat),
+        **_FOR_A_WHILE,
     }
 )
+_IGNORED = st.fixed_dictionaries({"resource": st.sampled_from(["tracking", "s3.json"]), **_FOR_A_WHILE})
 _OWN: dict[str, st.SearchStrategy[Any]] = {
     "blueprint": st.just("local"),
     "cost.region": st.sampled_from(["us-east-1", "eu-central-1", "ap-southeast-2"]),
@@ -32,6 +36,7 @@ _OWN: dict[str, st.SearchStrategy[Any]] = {
     "promotion.accepts_from": st.lists(_NAMES, max_size=3, unique=True),
     "promotion.keep": st.lists(st.sampled_from(["*.port", "serving.*", "tracking.workers"]), max_size=3),
     "policy.exceptions": st.lists(_EXCEPTIONS, max_size=2),
+    "drift.ignore": st.lists(_IGNORED, max_size=2),
 }
 #: What a number may be where its key names no upper bound.
 _MOST = 1e9
