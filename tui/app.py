@@ -231,6 +231,9 @@ class ConsoleApp(App[None]):
         if name in ("q", "quit"):
             self.exit()
             return
+        if name == "recover":
+            self.action_recover()
+            return
         titles = [title.lower() for _, title, _ in PAGES]
         match = next((title for title in titles if title.startswith(name) or title.rstrip("s") == name), None)
         if match is None:
@@ -253,6 +256,12 @@ class ConsoleApp(App[None]):
         from tui.screens.help import HelpScreen
 
         self.push_screen(HelpScreen(self.page.title if self.page else "", self.commands()))
+
+    def action_recover(self) -> None:
+        """What a crash left behind, and the way out."""
+        from tui.screens.recover import RecoverScreen
+
+        self.push_screen(RecoverScreen(self.session))
 
     def action_reload(self) -> None:
         """Read the environment's outputs and the page anew."""

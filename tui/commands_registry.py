@@ -67,6 +67,14 @@ CONSOLE = (
     Command("app.reload", "r", "app.reload", "reload", "Read the environment anew, now", False),
     Command("app.copy", "y", "app.copy_id", "copy", "Copy the id of the selected row", False),
     Command("app.theme", "t", "app.next_theme", "theme", "Dark or light", False),
+    Command(
+        "app.recover",
+        "ctrl+r",
+        "app.recover",
+        "recover",
+        "After a crash: what is wrong, one step at a time",
+        False,
+    ),
     Command("app.quit", "q,ctrl+q", "app.quit", "quit", "Leave the console", False),
 )
 LISTS = (
