@@ -379,8 +379,8 @@ class Engine:
         from stacks.policy.exceptions import check_exceptions
         from stacks.policy.results import PolicyReport
 
-        spec = self.project.spec(self.environment)
-        exceptions, rules = spec.policy.exceptions, rules_of(spec.blueprint)
+        configured = self.project.spec(self.environment)
+        exceptions, rules = configured.policy.exceptions, rules_of(configured.blueprint)
         check_exceptions(exceptions, rules)
         self.project.prepare()
         command = self._new_command()
