@@ -81,13 +81,14 @@ class TestLive:
         assert "objects-versioned" in caught.value.todo
 
     def test_an_exception_lets_it_pass_and_is_in_the_audit_log(
-        self, live: Live, capsys: pytest.CaptureFixture[str]
+        self, live: Live, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setenv("MODELYARD_CONFIRM", "dev")
         live.project.write_spec("dev", excepting(RISKY, "objects-versioned", 1))
         log = AuditLog(live.project.audit_file)
         before = len(list(log.entries()))
         try:
-            assert main(["-C", str(live.project.root), "up", "--confirm", "dev", "--yes"]) == 0
+            assert main(["-C", str(live.project.root), "up", "--yes"]) == 0
             told = capsys.readouterr()
             entries = list(log.entries())[before:]
             actions = [each.action for each in entries]

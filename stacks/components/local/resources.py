@@ -18,7 +18,7 @@ class Home(pulumi.ProviderResource):
         protected: Whether the engine refuses to replace or delete what holds data.
     """
 
-    def __init__(self, folder: str, protected: bool) -> None:
+    def __init__(self, folder: str, protected: bool = False) -> None:
         super().__init__(PACKAGE, "local", {"home": folder})
         self.protected = protected
 
