@@ -296,7 +296,9 @@ def test_an_alert_is_shown_and_acknowledged(live: Live, modelyard: Modelyard) ->
     every = json.loads(modelyard("-C", root, "alerts", "--all", "--json").out)["alerts"]
     assert number in [alert["id"] for alert in every]
     acts = [
-        entry for entry in AuditLog(live.project.audit_file).entries() if entry.action == "alert.acknowledge"
+        entry
+        for entry in AuditLog(live.project.audit_file).entries()
+        if entry.action == "alert.acknowledge" and entry.target.startswith(f"alert {number} ")
     ]
     assert [act.why for act in acts] == ["known holiday"]
 
