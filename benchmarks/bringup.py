@@ -294,7 +294,8 @@ import sys
 from tui.app import ConsoleApp
 from tui.session import Session
 app = ConsoleApp(Session.open(Path(sys.argv[1])))
-app.call_later(app.call_after_refresh, app.exit)
+# What the console does once its first frame is on the screen; the minimal app ends at the same moment.
+app._start = app.exit
 app.run(headless=True, size=(120, 40))
 """
 
