@@ -94,10 +94,13 @@ def held(state: Path, project: str, environment: str) -> Lock | None:
 
 def _at_work(lock: Lock) -> bool:
     found = holder(lock)
-    if found is Holder.ALIVE and (process := _engine_process(lock.pid)) and _mark(process) is None:
-        # One that is just ending no longer shows whose it was.
-        return bool(psutil.wait_procs([process], timeout=_LAST_MOMENT)[1])
-    return found in (Holder.ELSEWHERE, Holder.ALIVE)
+    if found is not Holder.ALIVE:
+        return found is Holder.ELSEWHERE
+    process = _engine_process(lock.pid)
+    if process is None:
+        return False
+    # One that is just ending has no variables any more, and so no longer shows whose it was.
+    return bool(_mark(process)) or bool(psutil.wait_procs([process], timeout=_LAST_MOMENT)[1])
 
 
 def wait_for_turn(
