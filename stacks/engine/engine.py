@@ -122,7 +122,9 @@ class Engine:
 
     def _previewed(self, *, recorded: bool = False) -> tuple[Plan, Watcher]:
         """The plan without its cost; ``recorded``: of the spec that the last ``up`` followed."""
-        origin = self._fingerprint()
+        from stacks.engine.fingerprint import fingerprint, state_digest
+
+        origin = fingerprint(self.project, self.environment, ())
         watcher, seconds = self._operate(
             "preview",
             lambda stack, on: stack.preview(refresh=True, on_event=on, policy_packs=_PACKS),
@@ -136,7 +138,7 @@ class Engine:
             watcher.outputs_change,
             watcher.urls,
             # A preview may mend the state first; configuration and program are those it started from.
-            replace(origin, state=self._fingerprint().state),
+            replace(origin, state=state_digest(self._recorded())),
             policy=watcher.policy.results(),
         )
         return plan, watcher

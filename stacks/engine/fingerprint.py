@@ -46,10 +46,15 @@ class Fingerprint:
 def fingerprint(project: Project, environment: str, resources: Sequence[Mapping[str, Any]]) -> Fingerprint:
     """The fingerprint of an environment now; ``resources`` as the state records them."""
     return Fingerprint(
-        state=_digest([json.dumps(resources, sort_keys=True)]),
+        state=state_digest(resources),
         config=_digest([json.dumps(project.config(environment), sort_keys=True, default=str)]),
         program=_digest(_program(project, project.spec(environment).blueprint)),
     )
+
+
+def state_digest(resources: Sequence[Mapping[str, Any]]) -> str:
+    """The digest of the recorded resources alone."""
+    return _digest([json.dumps(resources, sort_keys=True)])
 
 
 def _program(project: Project, blueprint: str) -> Iterable[str]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from blueprints.spec import EnvironmentSpec
@@ -78,6 +81,18 @@ def crowd(folder: Path) -> Project:
     (folder / "__main__.py").write_text(_MAIN)
     turn(project, 0)
     return project
+
+
+@contextmanager
+def living() -> Iterator[Project]:
+    """The crowd, up in round 0; destroyed with its data at the end."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-crowd-") as folder:
+        project = crowd(Path(folder) / "crowd")
+        try:
+            Engine(project, "dev").up()
+            yield project
+        finally:
+            Engine(project, "dev").destroy(delete_data=True)
 
 
 def main() -> int:

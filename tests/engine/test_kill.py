@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -28,13 +26,8 @@ SEED, POINTS = 20261124, 20
 @pytest.fixture
 def project() -> Iterator[Project]:
     """The crowd, up in round 0; destroyed with its data at the end."""
-    with tempfile.TemporaryDirectory(prefix="modelyard-kill-") as folder:
-        project = crowd.crowd(Path(folder) / "crowd")
-        try:
-            Engine(project, "dev").up()
-            yield project
-        finally:
-            Engine(project, "dev").destroy(delete_data=True)
+    with crowd.living() as project:
+        yield project
 
 
 def killed_up(project: Project, after: int, pause: float, *, parent: bool) -> None:

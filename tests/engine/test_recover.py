@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,13 +31,8 @@ from tests.tui.conftest import run_modelyard
 @pytest.fixture(scope="module")
 def up() -> Iterator[Project]:
     """The crowd, up in round 0; destroyed with its data at the end."""
-    with tempfile.TemporaryDirectory(prefix="modelyard-recover-") as folder:
-        project = crowd.crowd(Path(folder) / "crowd")
-        try:
-            Engine(project, "dev").up()
-            yield project
-        finally:
-            Engine(project, "dev").destroy(delete_data=True)
+    with crowd.living() as project:
+        yield project
 
 
 class Yard:
