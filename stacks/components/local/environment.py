@@ -49,16 +49,22 @@ def build(spec: EnvironmentSpec, project: str, name: str, root: Path) -> pulumi.
         "databases": {},
     }
     serving = monitoring = None
-    if spec.serving.enabled:
-        token = access.secret("serving-token")
-        view = _document({**core, "protected": False, "serving": {"url": "", "token": token}})
-        serving = Serving(spec.serving, home, access, network, view)
     if spec.monitoring.enabled:
         audit = str(root / ".modelyard" / "audit.jsonl")
         monitoring = Monitoring(spec.monitoring, home, access, network, database, audit)
         alerts = {"name": "monitoring", "url": database.urls["monitoring"]}
         reference = {"url": "", "token": monitoring.token, "database": alerts}
         monitoring.start(_document({**core, "protected": False, "monitoring": reference}))
+    if spec.serving.enabled:
+        token = access.secret("serving-token")
+        # The gateway reports rollouts to the monitor; the database is none of its business.
+        reports = monitoring and {
+            "url": monitoring.url,
+            "token": monitoring.token,
+            "database": {"name": "", "url": ""},
+        }
+        view = {**core, "protected": False, "serving": {"url": "", "token": token}, "monitoring": reports}
+        serving = Serving(spec.serving, home, access, network, _document(view))
     whole = {
         **core,
         "databases": {key: {"name": key, "url": url} for key, url in database.urls.items()},
