@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -49,6 +49,10 @@ class Part(BaseModel):
     """Base of every part of the desired state: unknown keys are refused, values never change in place."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def but(self, **update: Any) -> Self:
+        """The same with some fields different, checked like any other (``model_copy`` checks nothing)."""
+        return type(self).model_validate({**dict(self), **update})
 
 
 def _default_samples(kind: str) -> int:
