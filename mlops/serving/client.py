@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -83,7 +83,7 @@ class Deployment:
     log_lag_rows: int
     replicas: int
     arms: tuple[Arm, ...] = ()
-    desired: Desired = Desired()
+    desired: Desired = field(default_factory=Desired)
 
 
 class GatewayClient:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from blueprints.errors import ExitCode, Problem
 from mlops.serving.rows import Runtime
 
 log = logging.getLogger(__name__)
@@ -19,16 +20,18 @@ _LONGEST_WAIT = 60.0
 @dataclass(frozen=True)
 class Fault:
     """Why a version that is wanted is not loaded. ``attempts`` were made; the next is at ``retry`` on the
-    monotonic clock, for the registry or the storage may only have been away."""
+    monotonic clock, for the registry or the storage may only have been away; ``final``: it is the version
+    itself."""
 
     reason: str
     attempts: int
     retry: float
+    final: bool = False
 
 
 class Fleet:
-    """Loads what is wanted, each version on a thread of its own: a rollback must not wait for a candidate whose
-    environment is still being built. Reading it never waits.
+    """Loads what is wanted, each version on a thread of its own: a rollback must not wait for a candidate
+    whose environment is still being built. Reading it never waits.
 
     Args:
         load: Makes a runtime of a version; blocks; raises with a reason that people can read.
@@ -108,7 +111,9 @@ class Fleet:
             lines = str(error).splitlines()
             reason = lines[0][:300] if lines and lines[0] else type(error).__name__
             log.warning("%s version %s cannot be served: %s", *key, reason)
-            fault = Fault(reason, attempts, time.monotonic() + min(_LONGEST_WAIT, 2.0**attempts))
+            retry = time.monotonic() + min(_LONGEST_WAIT, 2.0**attempts)
+            final = isinstance(error, Problem) and error.code is not ExitCode.RETRY
+            fault = Fault(reason, attempts, retry, final)
             with self._wake:
                 self.loading -= {key}
                 if key in self._wanted:

@@ -110,7 +110,8 @@ class Desired:
         return moved
 
     def _write(self, model: RegisteredModel, state: Deployment) -> None:
-        """Aliases first: a death in between leaves an alias that looks moved by hand to where it should be."""
+        """Aliases first: a death in between leaves an alias that looks moved by hand to where
+        it should be."""
         rollout = state.active
         wanted = {
             CHAMPION: state.champion,
