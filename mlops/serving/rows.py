@@ -72,7 +72,8 @@ class Call:
         key: Callers with the same key get the same arm; empty: each request is dealt anew.
         attributes: Lower-case request headers ``x-modelyard-…`` without the prefix, for feature flags.
         deadline: On the loop's clock (seconds); the answer is worth nothing afterwards.
-        trace: W3C trace id, 32 hexadecimal digits; empty: none came.
+        trace: W3C ``traceparent`` whose span is this request, to log and to send on; empty: the caller sent
+            none.
     """
 
     id: str
