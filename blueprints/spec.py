@@ -97,8 +97,9 @@ class ServingSpec(Section):
     port: ChosenPort = None
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
     """Gateway processes that share the port; each holds the served models in memory."""
-    trust_pickle: bool = True
-    """Load models whose files can run code (pickle, cloudpickle). Turn it off when others may register."""
+    trust_pickle: bool = False
+    """Load models whose files can run code (pickle, cloudpickle, code of their own): whoever may register
+    one then runs code on the gateway's machine. Models logged with skops or ONNX need no such trust."""
 
 
 class MonitoringSpec(Section):
