@@ -140,8 +140,9 @@ class ServingSpec(Section):
     none: the replicas share the port."""
     strategy: Annotated[str, Field(pattern=r"^[a-z][ -~]{0,399}$")] = "rolling"
     """How a new version takes over when a deployment names no strategy: see `modelyard deploy --help`."""
-    trust_pickle: bool = True
-    """Load models whose files can run code (pickle, cloudpickle). Turn it off when others may register."""
+    trust_pickle: bool = False
+    """Load models whose files can run code (pickle, cloudpickle, code of their own): whoever may register
+    one then runs code on the gateway's machine. Models logged with skops or ONNX need no such trust."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads with which one gateway process computes a prediction."""
     isolation: Literal["auto", "never", "always"] = "auto"

@@ -38,7 +38,7 @@ from mlops.serving.client import GatewayClient
 from mlops.tracking.client import TrackingClient
 
 _ROWS = 200
-_SPEC = {"monitoring": {"window_rows": _ROWS, "interval_seconds": 0.5}}
+_SPEC = {"serving": {"trust_pickle": True}, "monitoring": {"window_rows": _ROWS, "interval_seconds": 0.5}}
 
 
 class Slope(PythonModel):
