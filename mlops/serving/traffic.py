@@ -6,7 +6,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mlops.serving.evidence import Evidence
 
@@ -46,11 +46,6 @@ class Traffic:
         """All counts as they are now. Safe from any thread: each count is copied in one step."""
         return {lane: each.merged(Evidence()) for lane, each in list(self._lanes.items())}
 
-    def to_json(self) -> dict[str, Any]:
-        """All counts, for the replica that leads."""
-        lanes = [[*lane, each.to_json()] for lane, each in self.copied().items()]
-        return {"boot": self.boot, "lanes": lanes}
-
     def remember(self) -> None:
         """Keep the counts of this moment, so that :meth:`recent` can tell what happened since."""
         now = time.monotonic()
@@ -67,10 +62,3 @@ class Traffic:
         )
         known = before.get(lane, Evidence())
         return self._lanes.get(lane, Evidence()).merged(known, -1), max(now - at, 1e-9)
-
-
-def read(data: Mapping[str, Any]) -> tuple[str, dict[Lane, Evidence]]:
-    """What :meth:`Traffic.to_json` made, in another process: its boot, its counts."""
-    return str(data["boot"]), {
-        Lane(model, version, arm): Evidence.from_json(each) for model, version, arm, each in data["lanes"]
-    }

@@ -12,7 +12,6 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from mlops.serving import traffic
 from mlops.serving.evidence import Evidence
 from mlops.serving.fleet import Key
 from mlops.serving.rollout.state import Deployment
@@ -80,18 +79,21 @@ class Peers:
             return None
 
 
-def write(counts: traffic.Traffic, loaded: frozenset[Key], faults: Mapping[Key, str]) -> dict[str, Any]:
-    """The report of this replica as plain data."""
+def write(report: Report) -> dict[str, Any]:
+    """A report as plain data."""
     return {
-        **counts.to_json(),
-        "loaded": sorted(loaded),
-        "faults": [[*key, reason] for key, reason in faults.items()],
+        "boot": report.boot,
+        "lanes": [[*lane, each.to_json()] for lane, each in report.lanes.items()],
+        "loaded": sorted(report.loaded),
+        "faults": [[*key, reason] for key, reason in report.faults.items()],
     }
 
 
 def read(replica: str, data: Mapping[str, Any]) -> Report:
     """What :func:`write` made."""
-    boot, lanes = traffic.read(data)
+    lanes = {
+        Lane(model, version, arm): Evidence.from_json(each) for model, version, arm, each in data["lanes"]
+    }
     loaded = frozenset((str(model), str(version)) for model, version in data["loaded"])
     faults = {(str(model), str(version)): str(reason) for model, version, reason in data["faults"]}
-    return Report(replica, boot, lanes, loaded, faults)
+    return Report(replica, str(data["boot"]), lanes, loaded, faults)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlops.serving.rollout.state import Deployment
+from mlops.serving.rollout.state import Deployment, Rollout
 
-#: What the candidate is called while it has a share of the traffic.
+#: Where it is not called canary.
 _NAMES = {"ab": "challenger"}
 CHAMPION, CANARY, SHADOW, FLAG, EXPLICIT, PREVIOUS = (
     "champion",
@@ -47,6 +47,11 @@ class Table:
         return sum(arm.weight for arm in self.arms if arm.version == version)
 
 
+def candidate_arm(rollout: Rollout) -> str:
+    """What the candidate of a rollout is called while it has a share of the traffic."""
+    return _NAMES.get(rollout.strategy.kind, CANARY)
+
+
 def table(state: Deployment, now: float) -> Table:
     """Shares, copies and versions to keep loaded at ``now`` (seconds since the epoch)."""
     rollout = state.active
@@ -55,7 +60,7 @@ def table(state: Deployment, now: float) -> Table:
         share = rollout.weight if rollout else 0.0
         arms = (Arm(state.champion, CHAMPION, 1.0 - share),)
         if rollout and share:
-            arms += (Arm(rollout.candidate, _NAMES.get(rollout.strategy.kind, CANARY), share),)
+            arms += (Arm(rollout.candidate, candidate_arm(rollout), share),)
     shadow = rollout.candidate if rollout and rollout.mirrored and state.champion else state.shadow
     warm = [
         state.champion,
