@@ -16,7 +16,7 @@ from stacks.components.local.database import Database
 from stacks.components.local.monitoring import Monitoring
 from stacks.components.local.network import Network
 from stacks.components.local.resources import Home
-from stacks.components.local.serving import Serving
+from stacks.components.local.serving import FRONT_HEALTH, Serving
 from stacks.components.local.storage import Storage
 from stacks.components.local.tracking import ADMIN, Tracking
 
@@ -114,6 +114,8 @@ def _services(
         rows.append(row("storage", Layer.STORAGE, "SeaweedFS S3", storage.endpoint, "/healthz"))
     rows.append(row("tracking", Layer.TRACKING, "MLflow", tracking.url, "/health"))
     if serving:
+        if serving.front:
+            rows.append(row("front", Layer.SERVING, "Front (HAProxy)", serving.url, FRONT_HEALTH))
         for name, url in zip(serving.names, serving.replicas, strict=True):
             rows.append(row(name, Layer.SERVING, "Gateway", url, "/v2/health/live"))
     if monitoring:
