@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from blueprints.environment import VARIABLE, Environment
 from blueprints.errors import Problem
@@ -25,6 +26,8 @@ class Settings:
         replica_port: Private port of this replica (0: none).
         replica: 1, 2, 3, …
         folder: Private folder that survives restarts.
+        peers: Private base URLs of the other replicas.
+        front: Folder of the front; None: there is none.
     """
 
     environment: Environment
@@ -33,6 +36,8 @@ class Settings:
     replica_port: int
     replica: int
     folder: Path
+    peers: tuple[str, ...] = ()
+    front: Path | None = None
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Settings:
@@ -50,11 +55,16 @@ def read(variables: Mapping[str, str] = os.environ) -> Settings:
         )
     folder = Path(variables["MODELYARD_DATA_DIR"])
     folder.mkdir(parents=True, exist_ok=True)
+    port, private = int(variables["MODELYARD_PORT"]), int(variables.get("MODELYARD_REPLICA_PORT") or 0)
+    urls = [each.strip().rstrip("/") for each in variables.get("MODELYARD_REPLICAS", "").split(",")]
+    front = variables.get("MODELYARD_FRONT")
     return Settings(
         environment=Environment.model_validate_json(variables[VARIABLE]),
         spec=validate(json.loads(variables.get("MODELYARD_SPEC") or "{}"), where="MODELYARD_SPEC"),
-        port=int(variables["MODELYARD_PORT"]),
-        replica_port=int(variables.get("MODELYARD_REPLICA_PORT") or 0),
+        port=port,
+        replica_port=private,
         replica=int(variables.get("MODELYARD_REPLICA") or 1),
         folder=folder,
+        peers=tuple(url for url in urls if url and urlsplit(url).port != (private or port)),
+        front=Path(front) if front else None,
     )

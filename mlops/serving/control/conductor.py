@@ -70,11 +70,23 @@ class Replica:
     default: Strategy
 
 
+class Listener(Protocol):
+    """Hears of rollouts that ended."""
+
+    def tell(self, ended: Ended) -> None:
+        """Take it; returns at once."""
+        ...
+
+    def go_on(self) -> None:
+        """Pass on what was taken; may wait for others, must not raise."""
+        ...
+
+
 class Conductor:
     """One loop, every 2 s, and acts in between.
 
     Args:
-        tell: Called with every rollout that ended; on the conductor's thread, must not raise.
+        pin: Called with all versions that must stay on this disk.
     """
 
     def __init__(
@@ -87,11 +99,12 @@ class Conductor:
         routing: Routing,
         peers: Peers,
         judge: Judge,
-        tell: Callable[[Ended], None] = lambda ended: None,
+        listener: Listener,
+        pin: Callable[[Collection[Key]], None] = lambda keys: None,
     ) -> None:
         self._replica, self._registry, self._desired = replica, registry, desired
         self._fleet, self._traffic, self._routing, self._peers = fleet, traffic, routing, peers
-        self._judge, self._tell = judge, tell
+        self._judge, self._listener, self._pin = judge, listener, pin
         self._collector = Collector()
         self._acting = threading.RLock()
         self._applied: tuple[Any, ...] = ()
@@ -129,6 +142,7 @@ class Conductor:
         self._traffic.remember()
         if self._replica.leads:
             self._lead()
+        self._listener.go_on()
 
     def _sync(self) -> None:
         try:
@@ -164,7 +178,7 @@ class Conductor:
         if before.active and not after.active:
             evidence = self._collector.since(model, _mark(before))
             self._collector.forget(model)
-            self._tell(Ended(model, before, after, evidence))
+            self._listener.tell(Ended(model, before, after, evidence))
         self._wake.set()
 
     def refresh(self) -> None:
@@ -173,6 +187,10 @@ class Conductor:
             states, now = self._desired.states, time.time()
             warm = {(model, each) for model, state in states.items() for each in table(state, now).warm}
             self._fleet.want(warm | self._preloading)
+            # A rollback must find its version here even when the registry is away.
+            self._pin(
+                {*warm, *((model, state.previous) for model, state in states.items() if state.previous)}
+            )
             loaded, faults = self._fleet.loaded, self._fleet.faults
             absent = {model: self._absence(model, state) for model, state in states.items()}
             key = (states, loaded, absent)
