@@ -205,6 +205,10 @@ class PredictionLog:
             rows = self._rows_waiting["predictions", model] + (segment.rows if segment else 0)
             return Backlog(rows, self._fault)
 
+    def lag(self, model: str) -> int:
+        """Rows of a model answered and not yet in the table."""
+        return self.backlog(model).rows
+
     def _work(self) -> None:
         pause = self._interval
         while not self._stop.wait(pause):
