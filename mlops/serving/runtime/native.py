@@ -31,7 +31,7 @@ def predictor(model: LoggedModel) -> Predict:
         if flavor is not None and loader == "mlflow.sklearn":
             import mlflow.sklearn
 
-            return _sklearn(mlflow.sklearn.load_model(str(model.folder)), model)
+            return sklearn_predict(mlflow.sklearn.load_model(str(model.folder)), model)
         import mlflow.pyfunc
 
         loaded = mlflow.pyfunc.load_model(str(model.folder))
@@ -47,7 +47,8 @@ def _plain(model: LoggedModel) -> bool:
     return model.signature.tensor is not None
 
 
-def _sklearn(estimator: Any, model: LoggedModel) -> Predict:
+def sklearn_predict(estimator: Any, model: LoggedModel) -> Predict:
+    """What pyfunc would call of a scikit-learn estimator, without pyfunc."""
     one_thread(estimator)
     # The columns are in the signature's order; saying so at each request would only fill the log.
     warnings.filterwarnings("ignore", message="X does not have valid feature names")

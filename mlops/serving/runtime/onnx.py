@@ -79,6 +79,11 @@ def session(graph: bytes | Path, threads: int = 1) -> onnxruntime.InferenceSessi
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
+def output_names(graph: bytes) -> list[str]:
+    """Names of a graph's outputs, in order."""
+    return [each.name for each in session(graph).get_outputs()]
+
+
 class Graph:
     """A session with its plan: batches in, outputs out. Predicting is safe from several threads."""
 
