@@ -26,8 +26,7 @@ from mlops.governance.audit import AuditLog
 from mlops.monitoring import infrastructure, rollouts
 from mlops.monitoring.alerts import Alert, AlertStore, Observation
 from mlops.monitoring.monitor import Monitor
-from mlops.serving.__main__ import listen
-from mlops.serving.settings import read
+from mlops.serving.settings import listen, read
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 
 import uvicorn
+from pydantic import SecretStr
 
 from mlops.serving.control.admin import Admin
 from mlops.serving.control.conductor import Conductor, Replica
@@ -32,24 +33,12 @@ from mlops.serving.rollout.strategy import parse
 from mlops.serving.rows import Batch, Call, Outputs, Runtime
 from mlops.serving.runtime.artifacts import Cache
 from mlops.serving.runtime.load import Policy
-from mlops.serving.settings import Settings
+from mlops.serving.settings import Settings, listen
 from mlops.serving.traffic import Traffic
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)
-LOOPBACK = "127.0.0.1"
 _GIB, _MIB = 1024**3, 1024**2
-
-
-def listen(port: int, shared: bool = False) -> socket.socket:
-    """A listening socket on the loopback interface; ``shared``: with the other replicas."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((LOOPBACK, port))
-    made.listen(2048)
-    return made
 
 
 class Process:
@@ -62,7 +51,7 @@ class Process:
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         spec, environment = settings.spec.serving, settings.environment
         self._settings = settings
-        token = environment.serving.token if environment.serving else None
+        token = environment.serving.token if environment.serving else SecretStr("")
         registry = TrackingClient(environment.tracking)
         self._log = PredictionLog(
             settings.folder / "log",
@@ -104,7 +93,7 @@ class Process:
         self.gateway = Gateway(
             self._routing,
             self._log,
-            FixedCallers(token.get_secret_value() if token else ""),
+            FixedCallers(token.get_secret_value()),
             limits,
             {"/v2/deployments": admin.deployments, "/v2/evidence": admin.evidence},
         )
@@ -115,7 +104,7 @@ class Process:
         self._log.append(runtime.model, runtime.version, "shadow", call, batch, outputs, seconds)
 
     def _changed(self) -> None:
-        self._conductor.refresh()
+        self._conductor.changed()
 
     def _lag(self, model: str) -> tuple[int, str]:
         backlog = self._log.backlog(model)
@@ -126,9 +115,8 @@ class Process:
         self._fleet.start()
         self._log.start()
         self._conductor.start()
-        serving = server(self.gateway)
         # The front takes this replica out before its sockets close, so uvicorn's own handlers come too early.
-        serving.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        serving = server(self.gateway, signals=False)
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

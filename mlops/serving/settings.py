@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from blueprints.environment import VARIABLE, Environment
 from blueprints.errors import Problem
 from blueprints.keys import validate
 from blueprints.spec import EnvironmentSpec
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -68,3 +71,14 @@ def read(variables: Mapping[str, str] = os.environ) -> Settings:
         peers=tuple(url for url in urls if url and urlsplit(url).port != (private or port)),
         front=Path(front) if front else None,
     )
+
+
+def listen(port: int, shared: bool = False) -> socket.socket:
+    """A listening socket on the loopback interface; ``shared``: with the other replicas."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((LOOPBACK, port))
+    made.listen(2048)
+    return made

@@ -119,6 +119,11 @@ class Conductor:
         self.refresh()
         self._thread.start()
 
+    def changed(self) -> None:
+        """The fleet has loaded a version, or could not: deal by it, and do not wait for the next look."""
+        self.refresh()
+        self._wake.set()
+
     def stop(self) -> None:
         """Stop following."""
         self._stopping = True
@@ -191,20 +196,22 @@ class Conductor:
             self._pin(
                 {*warm, *((model, state.previous) for model, state in states.items() if state.previous)}
             )
-            loaded, faults = self._fleet.loaded, self._fleet.faults
+            loaded = self._fleet.loaded
             absent = {model: self._absence(model, state) for model, state in states.items()}
             key = (states, loaded, absent)
             if key != self._applied:
                 self._routing.swap(states, loaded, absent)
                 self._applied = key
-            missing = [model for model, why in absent.items() if why]
-            waiting = [model for model in missing if (model, states[model].champion or "") not in faults]
-            if states and waiting:
-                self._routing.settled(f"{', '.join(sorted(waiting))}: being loaded")
-            elif not states and self.registry_fault:
-                self._routing.settled(f"the registry is not reachable: {self.registry_fault}")
-            else:
-                self._routing.settled("")
+            self._routing.settled(self._unready(absent), self.registry_fault)
+
+    def _unready(self, absent: Mapping[str, str]) -> str:
+        """Why this replica should get no traffic; empty: it should. A model whose version cannot be loaded is
+        no reason: the others answer."""
+        if not absent:
+            if self.registry_fault:
+                return f"the registry is not reachable: {self.registry_fault}"
+            return "no model has the alias champion"
+        return "; ".join(why for why in absent.values() if why.endswith("being loaded"))
 
     def _absence(self, model: str, state: Deployment) -> str:
         champion = state.champion or (state.active.candidate if state.active else "")

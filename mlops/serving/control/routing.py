@@ -58,6 +58,7 @@ class Routing:
         #: Why models that are wanted have nobody to answer, by model.
         self.absent: Mapping[str, str] = {}
         self._fault = "the gateway has not looked at its models yet"
+        self._blind = "it was not asked yet"
 
     def swap(
         self, states: Mapping[str, Deployment], loaded: Mapping[Key, Runtime], absent: Mapping[str, str]
@@ -95,8 +96,8 @@ class Routing:
         """The arm for a call; see the gateway's ``Router``."""
         entry = self._models.get(model)
         if entry is None:
-            if self._fault:
-                return Refusal(503, self._fault)
+            if self._blind:
+                return Refusal(503, f"the registry is not reachable: {self._blind}")
             return Refusal(404, f"no model {model} has the alias champion; modelyard models")
         if version is None:
             route = entry.router.choose(call.key, call.attributes, random())
@@ -124,9 +125,9 @@ class Routing:
         ready = [route for route in arms if entry.router.explicit(route.version)]
         return [route for route in ready if not first or route.version != first.version]
 
-    def settled(self, fault: str) -> None:
-        """What keeps this gateway from being ready; empty: nothing."""
-        self._fault = fault
+    def settled(self, fault: str, blind: str) -> None:
+        """What keeps this gateway from being ready, and from knowing every model; empty: nothing."""
+        self._fault, self._blind = fault, blind
 
     def fault(self) -> str:
         """Why this gateway is not ready; empty: it is."""

@@ -34,8 +34,7 @@ class View:
         lag, log_fault = self._lag(model)
         tag_fault = self._desired.faults.get(model, "")
         failed = next((f"version {arm['version']}: {arm['reason']}" for arm in arms if arm["reason"]), "")
-        first = arms[0] if arms else None
-        well = first is not None and first["state"] == "serving"
+        well = (model, state.champion or "") in self._fleet.loaded
         reason = self._routing.absent.get(model, "") or failed or tag_fault or log_fault
         runtime = self._fleet.loaded.get((model, state.champion or ""))
         return {

@@ -277,6 +277,10 @@ class Gateway:
         until = asyncio.get_running_loop().time() + self.limits.send_seconds
         await before(until, send(body))  # type: ignore[arg-type]
 
+    def in_flight(self) -> int:
+        """Predictions being worked on."""
+        return sum(gate.active + gate.waiting for gate in self.predictor.gates.values())
+
     def close(self) -> None:
         """Give back the threads."""
         self.predictor.close()
