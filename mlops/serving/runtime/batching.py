@@ -18,6 +18,10 @@ from mlops.serving.rows import Batch, BusyError, ModelFaultError, Outputs
 Run = Callable[[Batch], Awaitable[Outputs]]
 
 
+class LostError(ModelFaultError):
+    """The model's process ended with these rows in it; each request is worth one more try, alone."""
+
+
 def combine(batches: Sequence[Batch]) -> Batch:
     """Several batches of one signature and one form as one, in order."""
     first = batches[0]
@@ -147,8 +151,10 @@ class Batcher:
         try:
             found: list[Outputs | Exception] = [*split(await self._run(combine(batches)), batches)]
         except Exception as error:
-            # One bad row must not fail the others that happened to wait beside it.
-            alone = len(taken) > 1 and not isinstance(error, BusyError)
+            # One bad row must not fail the others that happened to wait beside it. What was lost with a
+            # process is tried once more, alone: the rows that ended it then end only themselves.
+            again = len(taken) > 1 or isinstance(error, LostError)
+            alone = again and not isinstance(error, BusyError)
             found = [await self._alone(each) for each in batches] if alone else [error] * len(taken)
         for (_, future), outputs in zip(taken, found, strict=True):
             if future.done():
@@ -192,3 +198,46 @@ def outputs_of(found: Any) -> Outputs:
     if values.dtype.kind in "US":
         values = values.astype(object)
     return Outputs(values, names)
+
+
+def batchable(predict: Callable[[Batch], Outputs], rows: Batch) -> bool:
+    """Whether a row's output does not depend on the rows beside it: the example's first row alone, and the
+    example three times over, agree. A model that scales by its batch's mean must not be micro-batched.
+
+    Raises:
+        ModelFaultError: The model takes not even its own example.
+    """
+    alone = predict(_first(rows))
+    try:
+        together = predict(combine([rows, rows, rows]))
+    except ModelFaultError:
+        return False
+    return _agree(alone, together, rows.rows)
+
+
+async def batchable_apart(predict: Run, rows: Batch) -> bool:
+    """:func:`batchable` of a model in another process."""
+    alone = await predict(_first(rows))
+    try:
+        together = await predict(combine([rows, rows, rows]))
+    except ModelFaultError:
+        return False
+    return _agree(alone, together, rows.rows)
+
+
+def _agree(alone: Outputs, together: Outputs, rows: int) -> bool:
+    if len(together.values) != 3 * rows:
+        return False
+    expected = together.values[[0, rows, 2 * rows]]
+    one = np.repeat(alone.values, 3, axis=0)
+    if one.dtype.kind in "fc" and expected.dtype.kind in "fc":
+        return one.shape == expected.shape and bool(
+            np.allclose(one, expected, rtol=1e-6, atol=1e-9, equal_nan=True)
+        )
+    return one.shape == expected.shape and bool((one == expected).all())
+
+
+def _first(rows: Batch) -> Batch:
+    matrix = rows.matrix[:1] if rows.matrix is not None else None
+    columns = {name: each[:1] for name, each in rows.columns.items()} if rows.columns is not None else None
+    return Batch(rows.signature, 1, matrix, columns, list(rows.ids[:1]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
+
 from mlops.serving.runtime.mlmodel import LoggedModel
 
 #: Kinds of a signature's columns that are texts.
@@ -50,10 +52,32 @@ def sklearn_graph(estimator: Any, model: LoggedModel, double: bool) -> bytes:
     except Exception as error:
         text = (str(error).strip().splitlines() or [""])[0][:200] or type(error).__name__
         raise NotPossibleError(f"skl2onnx: {text}") from error
+    _missing_ways(graph, estimator)
     if by_name and not texts:
         _one_matrix(graph, [each.name for each in columns], double)
     found: bytes = graph.SerializeToString()
     return found
+
+
+def _missing_ways(graph: Any, estimator: Any) -> None:
+    """Where trees send a missing value, which skl2onnx leaves out: its graphs send it to the right."""
+    from onnx import helper
+
+    steps = getattr(estimator, "steps", None)
+    last = steps[-1][1] if steps else estimator
+    trees = [last] if hasattr(last, "tree_") else list(np.ravel(getattr(last, "estimators_", [])))
+    found = [node for node in graph.graph.node if node.op_type.startswith("TreeEnsemble")]
+    if len(found) != 1 or not all(hasattr(tree, "tree_") for tree in trees):
+        return
+    said = {each.name: each for each in found[0].attribute}
+    places = list(zip(said["nodes_treeids"].ints, said["nodes_nodeids"].ints, strict=True))
+    lefts = [tree.tree_.__getstate__()["nodes"]["missing_go_to_left"] for tree in trees]
+    if any(tree >= len(lefts) or node >= len(lefts[tree]) for tree, node in places):
+        return  # numbered otherwise: the comparison will tell
+    ways = [int(lefts[tree][node]) for tree, node in places]
+    if "nodes_missing_value_tracks_true" in said:
+        found[0].attribute.remove(said["nodes_missing_value_tracks_true"])
+    found[0].attribute.append(helper.make_attribute("nodes_missing_value_tracks_true", ways))
 
 
 def _width(estimator: Any, model: LoggedModel) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,8 +13,10 @@ from typing import Any, Literal
 
 from blueprints.errors import Problem
 from mlops.serving.rows import Batch, ModelFaultError, Runtime
-from mlops.serving.runtime import mlmodel, trust
-from mlops.serving.runtime.artifacts import Entry
+from mlops.serving.runtime import environments, mlmodel, trust
+from mlops.serving.runtime.apart import convert_apart
+from mlops.serving.runtime.artifacts import Cache, Entry
+from mlops.serving.runtime.batching import batchable, batchable_apart
 from mlops.serving.runtime.mlmodel import LoggedModel
 from mlops.serving.runtime.onnx import Graph, OnnxRuntime, Plan
 
@@ -29,6 +32,7 @@ class Policy:
         isolation: When a version gets a process of its own: ``auto``: when its requirements differ from
             what is installed here; ``always``: whenever it is not ONNX; ``never``.
         onnx: Use conversions.
+        convert: Make one, apart, for a version that was registered without; takes about 6 s, once.
         memory: Bytes that the process of an isolated version may hold.
         environments: Folder of the environments of isolated versions.
         max_rows: Rows that native flavours are given at once.
@@ -37,6 +41,7 @@ class Policy:
     trust_pickle: bool = False
     isolation: Literal["auto", "never", "always"] = "auto"
     onnx: bool = True
+    convert: bool = True
     memory: int = 2 * 1024**3
     environments: Path = Path.home() / ".cache" / "modelyard" / "environments"
     max_rows: int = 512
@@ -77,8 +82,13 @@ class Loaded:
     facts: Facts
 
 
-async def load(entry: Entry, policy: Policy) -> Loaded:
+async def load(entry: Entry, policy: Policy, cache: Cache | None = None) -> Loaded:
     """Load a verified entry (:meth:`Cache.ensure`, :meth:`Cache.get`); the event loop is not held up.
+
+    Args:
+        entry: What to load.
+        policy: What the spec allows.
+        cache: Where the entry is: a version registered without a conversion gets one there.
 
     Raises:
         Problem: It is not trusted, does not load, or fails on its own input example.
@@ -86,7 +96,7 @@ async def load(entry: Entry, policy: Policy) -> Loaded:
     start = time.monotonic()
     where = f"{entry.model} version {entry.version}"
     try:
-        loaded = await _load(entry, policy, where)
+        loaded = await _load(entry, policy, cache, where)
     except Problem:
         raise
     except ModelFaultError as error:
@@ -100,18 +110,37 @@ async def load(entry: Entry, policy: Policy) -> Loaded:
     return Loaded(loaded.runtime, facts)
 
 
-async def _load(entry: Entry, policy: Policy, where: str) -> Loaded:
+async def _load(entry: Entry, policy: Policy, cache: Cache | None, where: str) -> Loaded:
     model = await asyncio.to_thread(mlmodel.read, entry.path)
+    differs = await asyncio.to_thread(environments.differing, model)
     rows = mlmodel.example(model)
     why = "the spec turns ONNX off"
     if policy.onnx:
+        if cache is not None and _may_convert(entry, model, policy, differs, rows):
+            entry = await asyncio.to_thread(_convert, entry, cache, policy)
         found = await asyncio.to_thread(_onnx, entry, model, rows)
         if isinstance(found, Loaded):
             return found
         why = found
     trusted = trust.check(model, policy.trust_pickle, where)
-    facts = Facts("native", entry.digest, trusted, entry.report, why)
+    facts = Facts("native", entry.digest, trusted, entry.report, why, differs)
+    if policy.isolation == "always" or (policy.isolation == "auto" and differs):
+        return await _isolated(entry, policy, model, rows, facts)
     return await asyncio.to_thread(_native, entry, policy, model, rows, facts)
+
+
+def _may_convert(
+    entry: Entry, model: LoggedModel, policy: Policy, differs: tuple[str, ...], rows: Batch | None
+) -> bool:
+    """Whether a conversion here and now may succeed: none was tried, and what it takes is at hand."""
+    plain = not trust.reasons(model) or policy.trust_pickle
+    known = bool({"sklearn", "xgboost", "lightgbm"} & set(model.flavors))
+    return policy.convert and plain and known and not differs and rows is not None and not entry.report
+
+
+def _convert(entry: Entry, cache: Cache, policy: Policy) -> Entry:
+    graph, report = convert_apart(entry.path, policy.trust_pickle)
+    return cache.keep(entry, graph, report)
 
 
 def _onnx(entry: Entry, model: LoggedModel, rows: Batch | None) -> Loaded | str:
@@ -144,7 +173,7 @@ def _flavor_file(folder: Path, flavor: Mapping[str, Any]) -> Path:
 
 
 def _native(entry: Entry, policy: Policy, model: LoggedModel, rows: Batch | None, facts: Facts) -> Loaded:
-    from mlops.serving.runtime.native import NativeRuntime, batchable, predictor
+    from mlops.serving.runtime.native import NativeRuntime, predictor
 
     runtime = NativeRuntime(
         entry.model, entry.version, entry.run_id, model, predictor(model), policy.max_rows
@@ -153,3 +182,25 @@ def _native(entry: Entry, policy: Policy, model: LoggedModel, rows: Batch | None
         runtime.batcher.max_rows = 1
     batched = runtime.batcher.max_rows > 1
     return Loaded(runtime, replace(facts, batched=batched, warm=rows is not None))
+
+
+async def _isolated(
+    entry: Entry, policy: Policy, model: LoggedModel, rows: Batch | None, facts: Facts
+) -> Loaded:
+    from mlops.serving.runtime.isolated import IsolatedRuntime
+
+    python = Path(sys.executable)
+    if facts.differs:
+        python = await asyncio.to_thread(environments.python_of, model, policy.environments)
+    runtime = IsolatedRuntime(
+        entry.model, entry.version, entry.run_id, model, python, policy.memory, max_rows=policy.max_rows
+    )
+    try:
+        await runtime.start()
+        if rows is not None and not await batchable_apart(runtime.predict, rows):
+            runtime.batcher.max_rows = 1
+    except BaseException:
+        runtime.close()
+        raise
+    batched = runtime.batcher.max_rows > 1
+    return Loaded(runtime, replace(facts, kind="isolated", batched=batched, warm=rows is not None))

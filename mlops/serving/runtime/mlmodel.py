@@ -112,8 +112,8 @@ def example(model: LoggedModel) -> Batch | None:
         return None
 
 
-def of_columns(signature: Signature, given: Mapping[str, Any]) -> Batch:
-    """A batch from columns of plain values (lists, arrays, pandas Series), typed as the signature says.
+def of_columns(signature: Signature, given: Any) -> Batch:
+    """A batch from columns by name (a mapping of lists or arrays, a DataFrame), typed as the signature says.
 
     Raises:
         ValueError: A value is none of its column's type.

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
 from mlops.serving.rows import Batch, ModelFaultError, Outputs
-from mlops.serving.runtime.batching import Batcher, combine, outputs_of
+from mlops.serving.runtime.batching import Batcher, outputs_of
 from mlops.serving.runtime.mlmodel import LoggedModel
 
 #: Predicts a batch in the calling thread; raises whatever the model raises.
@@ -50,10 +48,12 @@ def _plain(model: LoggedModel) -> bool:
 def sklearn_predict(estimator: Any, model: LoggedModel) -> Predict:
     """What pyfunc would call of a scikit-learn estimator, without pyfunc."""
     one_thread(estimator)
-    # The columns are in the signature's order; saying so at each request would only fill the log.
-    warnings.filterwarnings("ignore", message="X does not have valid feature names")
     call = getattr(estimator, model.predict_fn)
     by_name = needs_names(estimator)
+    if not by_name:
+        # The columns come in the signature's order; it would warn at each request that they have no names.
+        for each in [estimator, *(step for _, step in getattr(estimator, "steps", ()))]:
+            getattr(each, "__dict__", {}).pop("feature_names_in_", None)
 
     def predict(batch: Batch) -> Any:
         if batch.matrix is not None and not by_name:
@@ -143,29 +143,3 @@ class NativeRuntime:
     async def _end(self) -> None:
         await self.batcher.closed()
         self._pool.shutdown(wait=False)
-
-
-def batchable(predict: Callable[[Batch], Outputs], rows: Batch) -> bool:
-    """Whether a row's output does not depend on the rows beside it: the example's first row alone, and the
-    example three times over, agree. A model that scales by its batch's mean must not be micro-batched.
-
-    Raises:
-        ModelFaultError: The model takes not even its own example.
-    """
-    alone = predict(first(rows)).values
-    try:
-        together = predict(combine([rows, rows, rows])).values
-    except ModelFaultError:
-        return False
-    expected = together[[0, rows.rows, 2 * rows.rows]]
-    one = np.repeat(alone, 3, axis=0)
-    if one.dtype.kind in "fc" and expected.dtype.kind in "fc":
-        return bool(np.allclose(one, expected, rtol=1e-6, atol=1e-9, equal_nan=True))
-    return one.shape == expected.shape and bool((one == expected).all())
-
-
-def first(rows: Batch) -> Batch:
-    """The first row alone."""
-    matrix = rows.matrix[:1] if rows.matrix is not None else None
-    columns = {name: each[:1] for name, each in rows.columns.items()} if rows.columns is not None else None
-    return Batch(rows.signature, 1, matrix, columns, list(rows.ids[:1]))
