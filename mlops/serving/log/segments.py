@@ -11,13 +11,14 @@ ROTATE_BYTES = 32 * 1024 * 1024
 
 
 class Segment:
-    """One append-only file, private to this user."""
+    """One append-only file, private to this user. ``shapes``: the bare forms it defines."""
 
-    __slots__ = ("_descriptor", "bytes", "path", "rows")
+    __slots__ = ("_descriptor", "bytes", "path", "rows", "shapes")
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.rows, self.bytes = path, 0, 0
+        self.shapes: set[int] = set()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def append(self, data: bytes, rows: int) -> None:

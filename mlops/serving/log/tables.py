@@ -6,6 +6,7 @@ both without a rewrite.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,13 @@ def schema(kind: str) -> Any:
 
 @cache
 def _on_the_way(kind: str) -> Any:
-    """As the fields travel in a segment: times are whole microseconds since the epoch."""
+    """As the fields travel in a segment: times are whole microseconds since the epoch, numeric rows bare."""
     import pyarrow as pa
 
     whole = pa.int64()
     fields = [(each.name, whole if pa.types.is_timestamp(each.type) else each.type) for each in schema(kind)]
+    if kind in ANSWERS:
+        fields += [("shape", whole), ("names", pa.string()), ("values", pa.string())]
     return pa.schema(fields)
 
 
@@ -97,6 +100,8 @@ def read(kind: str, model: str, paths: Sequence[Path]) -> Any:
             explicit_schema=_on_the_way(kind), unexpected_field_behavior="ignore"
         ),
     )
+    if kind in ANSWERS:
+        found = _dressed(found)
     columns = []
     for field in schema(kind):
         if field.name == "model":
@@ -104,6 +109,43 @@ def read(kind: str, model: str, paths: Sequence[Path]) -> Any:
         else:
             columns.append(found.column(field.name).cast(field.type))
     return pa.table(columns, schema=schema(kind))
+
+
+def _dressed(found: Any) -> Any:
+    """With ``features`` made of the bare rows, and without the lines that say what they need for it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = found.column("names")
+    definitions = found.filter(pc.is_valid(names))
+    rows = found.filter(pc.is_null(names))
+    shapes, values = rows.column("shape").combine_chunks(), rows.column("values").combine_chunks()
+    features = rows.column("features").combine_chunks()
+    # A commit is of one life, in which a number always means the same names.
+    known = dict(zip(*(definitions.column(each).to_pylist() for each in ("shape", "names")), strict=True))
+    for shape, each in known.items():
+        mask = pc.fill_null(pc.equal(shapes, shape), False)
+        features = pc.replace_with_mask(features, mask, _objects(json.loads(each), values.filter(mask)))
+    return rows.set_column(
+        rows.schema.get_field_index("features"), pa.field("features", pa.string()), features
+    )
+
+
+def _objects(names: Sequence[str], values: Any) -> Any:
+    """JSON objects of texts that hold one value a name, separated by commas."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    flat = pc.split_pattern(values, ",").flatten()
+    first = np.arange(0, len(flat), len(names))
+    parts: list[Any] = []
+    for index, name in enumerate(names):
+        parts += [
+            ("," if index else "{") + json.dumps(name, ensure_ascii=False) + ":",
+            flat.take(pa.array(first + index)),
+        ]
+    return pc.binary_join_element_wise(*parts, "}", "")
 
 
 def _whole(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from typing import Any
 from blueprints.environment import Environment
 from mlops.data.tables import location, options
 from mlops.serving.log import tables
-from mlops.serving.log.lines import Encoder, text
+from mlops.serving.log.lines import Encoder, Plan, text
 from mlops.serving.log.policy import UNSAID, Policy
 from mlops.serving.log.segments import ROTATE_BYTES, Segment, Waiting, found
 from mlops.serving.rows import Batch, Call, Outputs
@@ -107,9 +107,9 @@ class PredictionLog:
         if not self._policy.enabled:
             return
         now = time.time_ns() // 1000
-        lines = self._encoder.answered(version, arm, call, batch, outputs, latency_seconds, now)
+        lines, plan = self._encoder.answered(version, arm, call, batch, outputs, latency_seconds, now)
         if lines:
-            self._write(_SHADOW if arm == _SHADOW else "predictions", model, lines)
+            self._write(_SHADOW if arm == _SHADOW else "predictions", model, lines, plan)
 
     def fail(
         self,
@@ -170,14 +170,18 @@ class PredictionLog:
         if lines:
             self._write("labels" if name == "label" else "outcomes", model, lines)
 
-    def _write(self, kind: str, model: str, lines: list[bytes]) -> None:
-        data = b"\n".join((*lines, b""))
+    def _write(self, kind: str, model: str, lines: list[bytes], plan: Plan | None = None) -> None:
+        data = b"\n".join(lines) + b"\n"
         with self._lock:
             segment = self._open.get((kind, model))
             if segment is None or segment.bytes > ROTATE_BYTES:
                 self._close(kind, model)
                 segment = self._open[kind, model] = Segment(self._new_path(kind, model))
-            segment.append(data, len(lines))
+            if plan is None or plan.shape in segment.shapes:
+                segment.append(data, len(lines))
+            else:
+                segment.append(plan.definition + data, len(lines))
+                segment.shapes.add(plan.shape)
 
     def _new_path(self, kind: str, model: str) -> Path:
         # Microseconds order the segments of several lives; a clock set back cannot lower the number in one.
