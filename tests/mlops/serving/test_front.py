@@ -23,7 +23,7 @@ from mlops.serving.front import config
 from mlops.serving.front.__main__ import check, write
 from mlops.serving.front.client import FrontClient, join, leave
 from mlops.serving.front.settings import FrontSettings, read, socket_path
-from tests.mlops.test_serving_live import free_port
+from tests.mlops.yard import free_port
 
 ROOT = Path(__file__).parents[3]
 
