@@ -6,7 +6,8 @@ versions, which nobody received), ``failures``, ``labels`` (the truth, by predic
 """
 
 from mlops.serving.log.policy import Policy
+from mlops.serving.log.reader import read_predictions
 from mlops.serving.log.segments import model_name_fault
 from mlops.serving.log.writer import Backlog, PredictionLog, row_ids
 
-__all__ = ["Backlog", "Policy", "PredictionLog", "model_name_fault", "row_ids"]
+__all__ = ["Backlog", "Policy", "PredictionLog", "model_name_fault", "read_predictions", "row_ids"]

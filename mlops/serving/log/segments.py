@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ROTATE_BYTES = 32 * 1024 * 1024
+#: A commit holds no more than this, so that moving a backlog takes little memory.
+ROTATE_BYTES = 16 * 1024 * 1024
 
 
 class Segment:

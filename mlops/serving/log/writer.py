@@ -16,9 +16,11 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from blueprints.environment import Environment
 from mlops.data.tables import location, options
@@ -26,6 +28,7 @@ from mlops.serving.log import tables
 from mlops.serving.log.lines import Encoder, Plan, text
 from mlops.serving.log.policy import UNSAID, Policy
 from mlops.serving.log.segments import ROTATE_BYTES, Segment, Waiting, found
+from mlops.serving.log.upkeep import Upkeep
 from mlops.serving.rows import Batch, Call, Outputs
 
 log = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class PredictionLog:
         environment: Where the tables are.
         policy: What may be recorded.
         interval: Seconds between two commits.
+        leader: Merge small files of the tables once an hour: one replica does it for all.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class PredictionLog:
         environment: Environment,
         policy: Policy | None = None,
         interval: float = 2.0,
+        leader: bool = False,
     ) -> None:
         self._folder, self._environment, self._interval = folder, environment, interval
         self._policy = policy or Policy()
@@ -80,7 +85,8 @@ class PredictionLog:
         self._rows_waiting: Counter[tuple[str, str]] = Counter()
         for each in self._waiting:
             self._rows_waiting[each.kind, each.model] += each.rows
-        self._deltas: dict[str, Any] = {}
+        self._deltas: dict[tuple[str, str], Any] = {}
+        self._upkeep = Upkeep(environment) if leader else None
         # One writer a life: the numbers of a life only rise, whatever the clock did between two lives.
         self._writer, self._number = uuid.uuid4().hex, 0
         self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
@@ -219,6 +225,8 @@ class PredictionLog:
             try:
                 self.flush()
                 pause = self._interval
+                if self._upkeep is not None:
+                    self._upkeep.look([f"{kind}/{model}" for kind, model in self._deltas])
             except Exception as error:
                 # The storage may be down for hours; the segments wait on the local disk meanwhile.
                 self._fault = f"the storage does not take the log: {_words(error)}"
@@ -265,7 +273,7 @@ class PredictionLog:
                 replace(each, recovered=True) if (each.kind, each.model) == (kind, model) else each
                 for each in self._waiting
             ]
-        self._deltas.pop(location(self._environment, kind, model), None)
+        self._deltas.pop((kind, model), None)
 
     def _commit(self, kind: str, model: str, parcel: list[Waiting]) -> None:
         uri = location(self._environment, kind, model)
@@ -273,42 +281,48 @@ class PredictionLog:
         new = [each for each in parcel if each.number > last]
         rows = tables.read(kind, model, [each.path for each in new]) if new else ()
         if len(rows):
-            self._append(uri, kind, rows, parcel[-1])
+            self._append(uri, rows, parcel[-1])
         for each in parcel:
             each.path.unlink()
             with self._lock:
                 self._waiting.remove(each)
                 self._rows_waiting[kind, model] -= each.rows
 
-    def _append(self, uri: str, kind: str, rows: Any, last: Waiting) -> None:
+    def _append(self, uri: str, rows: Any, last: Waiting) -> None:
         import deltalake
 
-        delta = self._delta(uri, kind)
+        delta = self._delta(uri, last.kind, last.model)
         deltalake.write_deltalake(
             delta,
             rows,
             mode="append",
             # A table of an earlier release has fewer columns.
             schema_mode="merge",
+            writer_properties=_properties(),
             commit_properties=deltalake.CommitProperties(
                 app_transactions=[deltalake.Transaction(last.writer, last.number)]
             ),
         )
 
-    def _delta(self, uri: str, kind: str) -> Any:
+    def _delta(self, uri: str, kind: str, model: str) -> Any:
         """The open table, made when there is none. Kept, so that a commit reads only what is new in it."""
         import deltalake
 
-        delta = self._deltas.get(uri)
-        if delta is None:
+        delta = self._deltas.get((kind, model))
+        if delta is None or _removed(uri):
             storage = options(self._environment.storage)
             if deltalake.DeltaTable.is_deltatable(uri, storage_options=storage):
                 delta = deltalake.DeltaTable(uri, storage_options=storage)
             else:
                 delta = deltalake.DeltaTable.create(
-                    uri, tables.schema(kind), mode="ignore", storage_options=storage
+                    uri,
+                    tables.schema(kind),
+                    mode="ignore",
+                    # The ends of every text column would double each entry of the table's log.
+                    configuration={"delta.dataSkippingStatsColumns": "time"},
+                    storage_options=storage,
                 )
-            self._deltas[uri] = delta
+            self._deltas[kind, model] = delta
         return delta
 
     def _committed(self, uri: str, writer: str) -> int:
@@ -324,6 +338,8 @@ class PredictionLog:
     def close(self) -> None:
         """Stop and move what is left; what cannot be moved now waits in its segment for the next start."""
         self._stop.set()
+        if self._upkeep is not None:
+            self._upkeep.end()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         if self._thread.is_alive():
@@ -333,6 +349,27 @@ class PredictionLog:
             self.flush()
         except Exception as error:
             log.warning("segments kept for the next start: %s", _words(error))
+
+
+def _removed(uri: str) -> bool:
+    """Whether somebody removed the folder of a table by hand, as one does on a laptop: the next commit would
+    leave a table that has no beginning."""
+    if not uri.startswith("file://"):
+        return False
+    return not Path(unquote(urlsplit(uri).path), "_delta_log").exists()
+
+
+@cache
+def _properties() -> Any:
+    """Texts that are all different gain nothing from a dictionary."""
+    import deltalake
+
+    plain = deltalake.ColumnProperties(dictionary_enabled=False)
+    return deltalake.WriterProperties(
+        compression="ZSTD",
+        compression_level=1,
+        column_properties=dict.fromkeys(("id", "request", "features", "score", "latency_ms"), plain),
+    )
 
 
 def _parcels(waiting: Any) -> list[list[Waiting]]:
