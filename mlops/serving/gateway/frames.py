@@ -74,13 +74,13 @@ def read_csv(body: bytes, signature: Signature) -> Table:
     except pa.ArrowInvalid as error:
         text = _line(error)
         if "conversion error" in text:
-            raise ContractError(_conversion(text, body)) from None
+            raise ContractError(_conversion(text, body, signature)) from None
         raise MalformedError(f"the body is not CSV with a line of names: {text}") from None
     except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
         raise MalformedError(f"the body is not CSV with a line of names: {_line(error)}") from None
 
 
-def _conversion(text: str, body: bytes) -> str:
+def _conversion(text: str, body: bytes, signature: Signature) -> str:
     """Arrow counts columns; a person knows them by name."""
     import re
 
@@ -91,7 +91,8 @@ def _conversion(text: str, body: bytes) -> str:
     number = int(found[1])
     name = names[number].strip('"')[:60] if number < len(names) else str(number)
     row = f", row {int(found[2]) - 2}" if found[2] else ""
-    return f"column {name}{row}: expected {found[3]}"
+    kinds = {column.name: column.kind for column in signature.columns}
+    return f"column {name}{row}: expected {kinds.get(name, found[3])}"
 
 
 def _type(pa: Any, kind: str) -> Any:
