@@ -12,15 +12,14 @@ import orjson
 
 from mlops.serving.gateway import answers, bodies
 from mlops.serving.gateway.errors import RequestError, busy
+from mlops.serving.gateway.forms import Form
 from mlops.serving.gateway.headers import Names, call_of, deadline
 from mlops.serving.gateway.labels import read_labels
 from mlops.serving.gateway.limits import Bodies, Limits, before
 from mlops.serving.gateway.ports import AdminHandler, Caller, Callers, Choice, Log, Router
 from mlops.serving.gateway.predict import Predictor
 from mlops.serving.gateway.routes import Route, Routes
-from mlops.serving.gateway.table import Table
 from mlops.serving.rows import Call
-from mlops.serving.signature import Signature
 
 log = logging.getLogger(__name__)
 Scope = Mapping[str, Any]
@@ -135,24 +134,21 @@ class Gateway:
         return caller
 
     async def _infer(self, request: Request) -> Answer:
-        body, held = await self._body(request)
-        try:
-            route, call = request.route, request.call
-            choice, batch, outputs = await self.predictor.predict(
-                route.model, route.version, call, _read_inference, body, request.headers
-            )
-            return Answer(200, answers.inference(choice, call.id, batch, outputs))
-        finally:
-            self.bodies.release(held)
+        return await self._predict(request, request.route.model, True)
 
     async def _invocations(self, request: Request) -> Answer:
-        model = request.route.model or self._only_model(request)
+        return await self._predict(request, request.route.model or self._only_model(request), False)
+
+    async def _predict(self, request: Request, model: str, inference: bool) -> Answer:
+        form = Form(inference, request.headers, self.limits.rows)
         body, held = await self._body(request)
         try:
+            call = request.call
             choice, batch, outputs = await self.predictor.predict(
-                model, None, request.call, _read_invocation, body, request.headers
+                model, request.route.version, call, form, body
             )
-            return Answer(200, answers.invocation(choice, batch, outputs))
+            written, headers = form.write(choice, call, batch, outputs)
+            return Answer(200, written, headers)
         finally:
             self.bodies.release(held)
 
@@ -169,11 +165,14 @@ class Gateway:
 
     async def _body(self, request: Request) -> tuple[bytes, int]:
         """The body; the deadline counts from its end, for a slow sender is not the model's fault."""
-        self.bodies.announced(request.headers)
-        seconds = deadline(request.headers, self.limits)
-        loop = asyncio.get_running_loop()
-        found = await self.bodies.receive(request.receive, loop.time())
-        request.call.deadline = loop.time() + seconds
+        headers = request.headers
+        self.bodies.announced(headers)
+        seconds = self.limits.deadline_seconds
+        if b"x-modelyard-deadline-ms" in headers:
+            seconds = deadline(headers, self.limits)
+        time = asyncio.get_running_loop().time
+        found = await self.bodies.receive(request.receive, time())
+        request.call.deadline = time() + seconds
         return found
 
     async def _administer(self, request: Request) -> Answer:
@@ -262,20 +261,18 @@ class Gateway:
         )
 
     async def _send(self, answer: Answer, call: Call, head: bool, send: Send) -> None:
-        headers = [
-            *answer.headers,
-            (b"content-length", b"%d" % len(answer.body)),
-            (b"x-request-id", call.id.encode()),
-        ]
+        status, body, more = answer
+        headers = [*more, (b"content-length", b"%d" % len(body)), (b"x-request-id", call.id.encode())]
         if call.trace:
             headers.append((b"traceparent", call.trace.encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        body = {"type": "http.response.body", "body": b"" if head else answer.body}
-        if len(answer.body) < _LARGE_ANSWER:
-            await send(body)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if head:
+            body = b""
+        if len(body) < _LARGE_ANSWER:
+            await send({"type": "http.response.body", "body": body})
             return
         until = asyncio.get_running_loop().time() + self.limits.send_seconds
-        await before(until, send(body))  # type: ignore[arg-type]
+        await before(until, send({"type": "http.response.body", "body": body}))  # type: ignore[arg-type]
 
     def in_flight(self) -> int:
         """Predictions being worked on."""
@@ -292,14 +289,6 @@ SERVER = {"name": "modelyard", "version": "2", "extensions": ["binary_tensor_dat
 def _out_of_scope(caller: Caller | None, model: str) -> RequestError:
     name = caller.name if caller else "this token"
     return RequestError(403, f"{name} may not use {model[:100]}")
-
-
-def _read_inference(body: bytes, headers: dict[bytes, bytes], signature: Signature, call: Call) -> Table:
-    return bodies.inference(bodies.document(body))
-
-
-def _read_invocation(body: bytes, headers: dict[bytes, bytes], signature: Signature, call: Call) -> Table:
-    return bodies.mlflow(bodies.document(body), signature)
 
 
 async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 _BEARER = b"Bearer "
 #: A caller with this among its models may use every model.
@@ -66,7 +65,7 @@ class Identity:
 
 
 def digest(token: bytes) -> bytes:
-    """What is kept of a token. One round of SHA-256 is enough for 256 random bits: nobody guesses those."""
+    """What is kept of a token. One round of SHA-256 is enough: nobody guesses 256 random bits."""
     return hashlib.sha256(token).digest()
 
 
@@ -75,15 +74,15 @@ def bearer(authorization: bytes) -> bytes:
     return authorization[7:] if authorization[:7] == _BEARER else b""
 
 
-@dataclass(frozen=True)
 class FixedCallers:
     """Only the environment's own token; an empty one: anybody may everything."""
 
-    token: str
+    def __init__(self, token: str) -> None:
+        self._digest = digest(token.encode()) if token else b""
 
     def identify(self, authorization: bytes) -> Identity | None:
         """The administrator."""
-        if not self.token or digest(bearer(authorization)) == digest(self.token.encode()):
+        if not self._digest or digest(bearer(authorization)) == self._digest:
             return _ADMINISTRATOR
         return None
 

@@ -57,14 +57,12 @@ def trace(headers: dict[bytes, bytes], names: Names) -> str:
 
 
 def deadline(headers: dict[bytes, bytes], limits: Limits) -> float:
-    """Seconds this request may take.
+    """Seconds that ``x-modelyard-deadline-ms`` allows.
 
     Raises:
-        MalformedError: ``x-modelyard-deadline-ms`` is no positive number.
+        MalformedError: It is no positive number.
     """
-    given = headers.get(b"x-modelyard-deadline-ms")
-    if given is None:
-        return limits.deadline_seconds
+    given = headers[b"x-modelyard-deadline-ms"]
     if not given.isdigit() or len(given) > 9 or int(given) == 0:
         raise MalformedError("x-modelyard-deadline-ms: expected a whole number of milliseconds above 0")
     return min(int(given) / 1000, limits.longest_deadline_seconds)

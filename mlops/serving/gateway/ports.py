@@ -40,6 +40,17 @@ class Refusal:
     retry_after: float = 2.0
 
 
+class QuickRuntime(Runtime, Protocol):
+    """A runtime that answers a few rows sooner than a coroutine or a thread could be asked to.
+
+    Where a runtime has this method the gateway calls it first, on the event loop.
+    """
+
+    def answer_now(self, batch: Batch) -> Outputs | None:
+        """As ``predict``; None: these rows would hold the loop up, ask ``predict``."""
+        ...
+
+
 class Router(Protocol):
     """Deals requests to arms. Called on the event loop; reading it never waits."""
 
@@ -56,8 +67,17 @@ class Router(Protocol):
         ...
 
 
+class Backlog(Protocol):
+    """What is not in the log's table yet."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        ...
+
+
 class Log(Protocol):
-    """The prediction log. Both methods return when what they were given survives this process."""
+    """The prediction log. Its methods return when what they were given survives this process."""
 
     def append(
         self,
@@ -76,7 +96,26 @@ class Log(Protocol):
         """
         ...
 
-    def label(self, model: str, ids: Sequence[str], labels: Sequence[float], times: Sequence[int]) -> None:
+    def fail(
+        self,
+        model: str,
+        version: str,
+        arm: str,
+        call: Call,
+        reason: str,
+        sentence: str,
+        latency_seconds: float,
+        batch: Batch | None = None,
+    ) -> None:
+        """Record a request that an arm did not answer: ``reason`` as evidence counts it, ``sentence`` as its
+        caller was told.
+
+        Raises:
+            OSError: It cannot.
+        """
+        ...
+
+    def label(self, model: str, ids: Sequence[str], values: Sequence[float], times: Sequence[int], /) -> None:
         """Record true labels (``times``: µs since the epoch, when each became known).
 
         Raises:
@@ -84,8 +123,8 @@ class Log(Protocol):
         """
         ...
 
-    def lag(self, model: str) -> int:
-        """Rows answered and not yet in the table."""
+    def backlog(self, model: str) -> Backlog:
+        """Of a model's predictions."""
         ...
 
 

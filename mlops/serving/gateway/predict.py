@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
-from mlops.serving.gateway.errors import ContractError, RequestError, busy
+from mlops.serving.gateway.errors import RequestError, busy
+from mlops.serving.gateway.forms import Form
 from mlops.serving.gateway.limits import Gate, Limits, before
 from mlops.serving.gateway.ports import Choice, Log, Refusal, Router
-from mlops.serving.gateway.table import Table
 from mlops.serving.gateway.validate import Validator
 from mlops.serving.rows import Batch, BusyError, Call, ModelFaultError, Outputs
-from mlops.serving.signature import Signature
 
 log = logging.getLogger(__name__)
-#: Reads the rows of a body for a signature; may set what the body says about the call.
-Reader = Callable[[bytes, dict[bytes, bytes], Signature, Call], Table]
 
 
 class Predictor:
@@ -41,9 +37,8 @@ class Predictor:
         model: str,
         version: str | None,
         call: Call,
-        read: Reader,
+        form: Form,
         body: bytes,
-        headers: dict[bytes, bytes],
     ) -> tuple[Choice, Batch, Outputs]:
         """What the model answers, recorded and counted.
 
@@ -52,42 +47,44 @@ class Predictor:
         """
         start = perf_counter()
         choice = self._router.choose(model, call, version)
-        if type(choice) is Refusal:
-            if choice.status == 503:
-                raise busy(choice.sentence, choice.retry_after, reason="unready")
-            raise RequestError(choice.status, choice.sentence)
-        assert type(choice) is Choice
-        evidence = choice.evidence
+        if isinstance(choice, Refusal):
+            raise _nobody(choice)
+        runtime, evidence = choice.runtime, choice.evidence
         try:
             if len(body) <= self._limits.inline_bytes:
-                batch = self._batch(choice, call, read, body, headers)
+                signature = runtime.signature
+                table = form.read(body, signature)
+                batch = self._validator.batch(table, signature, call.id)
             else:
                 batch = await asyncio.get_running_loop().run_in_executor(
-                    self._large, self._batch, choice, call, read, body, headers
+                    self._large, self._batch, choice, call, form, body
                 )
-            outputs = await self._ask(choice, batch, call, model)
-            runtime = choice.runtime
+            now = getattr(runtime, "answer_now", None)
+            outputs = now(batch) if now is not None else None
+            if outputs is None:
+                outputs = await self._ask(choice, batch, call, model)
+            values = outputs.values
+            if len(values) != batch.rows:
+                raise ModelFaultError(f"{len(values)} outputs for {batch.rows} rows")
             seconds = perf_counter() - start
             self._log.append(model, runtime.version, choice.arm, call, batch, outputs, seconds)
-        except ContractError:
-            evidence.failed("contract")
-            raise
-        except RequestError:
+        except RequestError as error:
+            # What is no JSON at all says nothing about the arm.
+            if error.reason == "contract":
+                self._count(choice, call, "contract", error, perf_counter() - start)
             raise
         except Exception as error:
-            raise self._failed(error, choice, call) from None
-        evidence.answered(batch.rows, perf_counter() - start, outputs.scores())
-        if outputs.values.dtype.kind in "OUS":
-            evidence.said(map(str, outputs.values.reshape(-1)[:100].tolist()))
+            raise self._failed(error, choice, call, perf_counter() - start) from None
+        evidence.answered(batch.rows, seconds, outputs.scores())
+        if values.dtype.kind in "OUS":
+            evidence.said(map(str, values.reshape(-1)[:100].tolist()))
         if choice.shadow is not None:
             choice.shadow(batch, outputs, call)
         return choice, batch, outputs
 
-    def _batch(
-        self, choice: Choice, call: Call, read: Reader, body: bytes, headers: dict[bytes, bytes]
-    ) -> Batch:
+    def _batch(self, choice: Choice, call: Call, form: Form, body: bytes) -> Batch:
         signature = choice.runtime.signature
-        return self._validator.batch(read(body, headers, signature, call), signature, call.id)
+        return self._validator.batch(form.read(body, signature), signature, call.id)
 
     async def _ask(self, choice: Choice, batch: Batch, call: Call, model: str) -> Outputs:
         """Outputs of the model, within its concurrency and the deadline."""
@@ -97,21 +94,34 @@ class Predictor:
         if not gate.enter_now():
             await gate.enter(call.deadline)
         try:
-            outputs = await before(call.deadline, choice.runtime.predict(batch))
+            return await before(call.deadline, choice.runtime.predict(batch))
         finally:
             gate.leave()
-        if len(outputs.values) != batch.rows:
-            raise ModelFaultError(f"{len(outputs.values)} outputs for {batch.rows} rows")
-        return outputs
 
-    def _failed(self, error: Exception, choice: Choice, call: Call) -> RequestError:
+    def _failed(self, error: Exception, choice: Choice, call: Call, seconds: float) -> RequestError:
         """A failure, counted as the arm's, in words for the sender."""
         reason, answer = _reason(error, call)
-        choice.evidence.failed(reason)
         if reason == "gateway":
             runtime = choice.runtime
             log.error("request %s of %s %s", call.id, runtime.model, runtime.version, exc_info=error)
+        self._count(choice, call, reason, answer, seconds)
         return answer
+
+    def _count(self, choice: Choice, call: Call, reason: str, answer: RequestError, seconds: float) -> None:
+        choice.evidence.failed(reason)
+        runtime = choice.runtime
+        try:
+            self._log.fail(runtime.model, runtime.version, choice.arm, call, reason, str(answer), seconds)
+        except OSError:
+            # It was not answered: the sender is told so either way.
+            log.exception("the failure of request %s cannot be recorded", call.id)
+
+
+def _nobody(refusal: Refusal) -> RequestError:
+    """Why the router chose nobody."""
+    if refusal.status == 503:
+        return busy(refusal.sentence, refusal.retry_after, reason="unready")
+    return RequestError(refusal.status, refusal.sentence)
 
 
 def _reason(error: Exception, call: Call) -> tuple[str, RequestError]:

@@ -188,6 +188,7 @@ async def test_failures_are_counted_as_the_arm_and_tell_no_detail() -> None:
         malformed = await here.client.post("/invocations/sum", content=b"{")
         assert malformed.status_code == 400
         assert here.evidence().requests == 4
+        assert [reason for reason, _ in here.log.failures] == ["model", "busy", "gateway", "contract"]
         assert here.log.rows == []
 
 
