@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("policy", "the rules that every preview and up is held to"),
     "outputs": ("outputs", "endpoints and credentials of the environment"),
     "secrets": ("secrets", "which secrets there are, what keeps them; give them another key"),
+    "tokens": ("tokens", "who may call the gateway: make, rotate, revoke tokens"),
     "status": ("status", "state of every service"),
     "logs": ("logs", "log of one service"),
     "doctor": ("doctor", "check this machine and the project"),

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import orjson
 
-from mlops.serving.gateway import answers, bodies
+from mlops.serving.gateway import answers, bodies, metrics, openapi
 from mlops.serving.gateway.errors import RequestError, busy
 from mlops.serving.gateway.forms import Form
 from mlops.serving.gateway.headers import Names, call_of, deadline
@@ -81,6 +82,8 @@ class Gateway:
             "live": self._live,
             "ready": self._ready,
             "server": self._server,
+            "metrics": self._metrics,
+            "openapi": self._openapi,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,6 +227,20 @@ class Gateway:
 
     async def _server(self, request: Request) -> Answer:
         return Answer(200, orjson.dumps(SERVER))
+
+    async def _metrics(self, request: Request) -> Answer:
+        caller = request.caller
+        if caller is None or not caller.may_watch():
+            raise RequestError(403, "this token may not read metrics: modelyard tokens create … --metrics")
+        text = metrics.exposition(
+            self._router.served(), self.predictor.gates, self._log, self.refusals, self.bodies.held
+        )
+        return Answer(200, text, ((b"content-type", metrics.CONTENT_TYPE),))
+
+    async def _openapi(self, request: Request) -> Answer:
+        caller = request.caller
+        arms = [each for each in self._router.served() if caller and caller.may(each.runtime.model)]
+        return Answer(200, orjson.dumps(openapi.document(arms, self.limits, version("modelyard"))))
 
     async def _metadata(self, request: Request) -> Answer:
         arms = self._arms(request.route)

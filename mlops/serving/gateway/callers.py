@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
+import math
+import threading
 import time
-from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
-_BEARER = b"Bearer "
-#: A caller with this among its models may use every model.
-EVERY = "*"
+import orjson
 
+from blueprints.environment import StorageRef
+from mlops.data.files import Files
+from mlops.data.files import replace as replace_file
+from mlops.serving.gateway.caller_store import FOLDER, CallerRecord
+from mlops.serving.gateway.identity import Identity, bearer, digest
 
-class Identity:
-    """A caller as the gateway knows it: what it may, and how much is left of its rate.
-
-    Args:
-        rate: Requests a second (of one gateway process), 0: any; a burst is a second's worth.
-    """
-
-    __slots__ = (
-        "_last",
-        "_left",
-        "_models",
-        "_rate",
-        "administrator",
-        "name",
-        "watches",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        models: Sequence[str] = (),
-        rate: float = 0.0,
-        administrator: bool = False,
-        watches: bool = False,
-    ) -> None:
-        self.name, self.administrator, self.watches = name, administrator, watches
-        self._models = None if administrator or EVERY in models else frozenset(models)
-        self._rate = rate
-        self._left, self._last = max(1.0, rate), time.monotonic()
-
-    def may(self, model: str) -> bool:
-        """Whether it may use this model."""
-        return self._models is None or model in self._models
-
-    def may_watch(self) -> bool:
-        """Whether it may read the metrics of everything."""
-        return self.administrator or self.watches
-
-    def wait(self) -> float:
-        """Seconds until its rate allows one more request; 0: this one is counted and allowed."""
-        rate = self._rate
-        if not rate:
-            return 0.0
-        now = time.monotonic()
-        left = min(max(1.0, rate), self._left + (now - self._last) * rate)
-        self._last = now
-        if left < 1.0:
-            self._left = left
-            return (1.0 - left) / rate
-        self._left = left - 1.0
-        return 0.0
-
-
-def digest(token: bytes) -> bytes:
-    """What is kept of a token. One round of SHA-256 is enough: nobody guesses 256 random bits."""
-    return hashlib.sha256(token).digest()
-
-
-def bearer(authorization: bytes) -> bytes:
-    """The token of an ``Authorization`` header; empty: it has none."""
-    return authorization[7:] if authorization[:7] == _BEARER else b""
+log = logging.getLogger(__name__)
+_ADMINISTRATOR = Identity("administrator", administrator=True)
 
 
 class FixedCallers:
@@ -87,4 +35,111 @@ class FixedCallers:
         return None
 
 
-_ADMINISTRATOR = Identity("administrator", administrator=True)
+class FollowedCallers:
+    """The callers of the environment's storage, followed; looking one up never waits.
+
+    Args:
+        storage: Where :class:`~mlops.serving.gateway.caller_store.CallerStore` keeps them.
+        folder: The gateway's own: keeps the hashes for a start while the storage is away.
+        token: The environment's own, which may everything; empty: everybody may.
+        interval: Seconds between two looks.
+    """
+
+    def __init__(self, storage: StorageRef, folder: Path, token: str, interval: float = 2.0) -> None:
+        self._files = Files(storage, "data", *FOLDER)
+        self._cache = folder / "callers.json"
+        self._open = not token
+        self._token = digest(token.encode())
+        self._interval = interval
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._records: dict[str, CallerRecord] = {}
+        self._identities: dict[str, Identity] = {}
+        #: By hash: the caller, and until when (seconds since the epoch).
+        self._known: dict[bytes, tuple[Identity, float]] = {}
+        self.fault = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="callers", daemon=True)
+        self._remember()
+
+    def identify(self, authorization: bytes) -> Identity | None:
+        """The caller of an ``Authorization`` header; None: unknown, or its token is out of date."""
+        if self._open:
+            return _ADMINISTRATOR
+        # What is looked up and compared are hashes: how long it takes tells nothing about a token.
+        sent = digest(bearer(authorization))
+        if sent == self._token:
+            return _ADMINISTRATOR
+        found = self._known.get(sent)
+        if found is None or time.time() >= found[1]:
+            return None
+        return found[0]
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._stop.set()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                self.look()
+                self.fault = ""
+            except Exception as error:
+                # Known callers go on; new ones and revocations wait until the storage is back.
+                lines = str(error).splitlines()
+                self.fault = f"callers cannot be read: {lines[0][:200] if lines else type(error).__name__}"
+                log.warning("%s", self.fault)
+            if self._stop.wait(self._interval):
+                return
+
+    def look(self) -> None:
+        """Read what changed.
+
+        Raises:
+            OSError: The storage does not answer.
+        """
+        names = self._files.names()
+        # Stores that tell times to the second may hide a second change: what is young is read again.
+        young = time.time_ns() - 5_000_000_000
+        changed = {name for name, seen in names.items() if self._seen.get(name) != seen or seen[0] > young}
+        records = {name: each for name, each in self._records.items() if name in names}
+        for name in changed:
+            data = self._files.read(name)
+            if data is None:
+                records.pop(name, None)
+                continue
+            try:
+                records[name] = CallerRecord.from_json(data)
+            except ValueError:
+                log.warning("the record of caller %s is damaged; what was known of it stays", name)
+        self._seen = names
+        if records != self._records:
+            self._take(records)
+            documents = {name: orjson.loads(each.to_json()) for name, each in records.items()}
+            replace_file(self._cache, orjson.dumps(documents))
+
+    def _remember(self) -> None:
+        """What an earlier life knew."""
+        try:
+            documents = orjson.loads(self._cache.read_bytes())
+            self._take({name: CallerRecord.from_json(orjson.dumps(each)) for name, each in documents.items()})
+        except (OSError, ValueError, AttributeError):
+            return
+
+    def _take(self, records: dict[str, CallerRecord]) -> None:
+        """Swap what is known, in one assignment."""
+        known: dict[bytes, tuple[Identity, float]] = {}
+        identities: dict[str, Identity] = {}
+        for name, record in records.items():
+            before, identity = self._records.get(name), self._identities.get(name)
+            # A rotation is no reason to fill a caller's bucket again.
+            if identity is None or before is None or replace(before, tokens=()) != replace(record, tokens=()):
+                identity = Identity(record.name, record.models, record.rate, watches=record.metrics)
+            identities[name] = identity
+            for token in record.tokens:
+                until = datetime.fromisoformat(token.expires).timestamp() if token.expires else math.inf
+                known[bytes.fromhex(token.sha256)] = (identity, until)
+        self._known, self._identities, self._records = known, identities, records
