@@ -25,6 +25,8 @@ class Settings:
         replica_port: Private port of this replica (0: none).
         replica: 1, 2, 3, …
         folder: Private folder that survives restarts.
+        front: Folder of the front that stands before the replicas; None: they share the port.
+        replicas: Private base URLs of all replicas, in order; only the first is told, who leads.
     """
 
     environment: Environment
@@ -33,6 +35,8 @@ class Settings:
     replica_port: int
     replica: int
     folder: Path
+    front: Path | None = None
+    replicas: tuple[str, ...] = ()
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Settings:
@@ -57,4 +61,6 @@ def read(variables: Mapping[str, str] = os.environ) -> Settings:
         replica_port=int(variables.get("MODELYARD_REPLICA_PORT") or 0),
         replica=int(variables.get("MODELYARD_REPLICA") or 1),
         folder=folder,
+        front=Path(variables["MODELYARD_FRONT"]) if variables.get("MODELYARD_FRONT") else None,
+        replicas=tuple(each for each in variables.get("MODELYARD_REPLICAS", "").split(",") if each),
     )
