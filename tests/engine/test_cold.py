@@ -93,6 +93,7 @@ def test_sqlite_folder_two_workers_two_replicas(project: Project) -> None:
     serving = environment.serving
     assert serving is not None
     assert len(set(serving.replicas)) == 2
+    assert {"front", "gateway", "gateway-2"} < {each.name for each in environment.services}
     rows = [{"a": 1.0, "b": 0.0}]
     headers = {"Authorization": f"Bearer {serving.token.get_secret_value()}"}
 

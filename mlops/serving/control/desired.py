@@ -132,4 +132,5 @@ def newer(one: Deployment, other: Deployment | None) -> bool:
     act stands then, on both."""
     if other is None:
         return one.revision > 0
-    return (one.revision, one.updated) > (other.revision, other.updated)
+    # The tag holds times in milliseconds.
+    return (one.revision, round(one.updated, 3)) > (other.revision, round(other.updated, 3))

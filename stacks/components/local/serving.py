@@ -62,12 +62,14 @@ class Serving(LayerComponent):
         ports = [network.port(name) for name in self.names]
         self.replicas = [pulumi.Output.format("http://127.0.0.1:{0}", port) for port in ports]
         folder = DataFolder("front", self).path if self.front else None
+        # One after the other: when a setting restarts them, the others go on answering. The first comes last:
+        # when it gives the shared port to a front, that one and the other replicas are there already.
         before: list[pulumi.Resource] = [access.supervisor]
-        for number, port in enumerate(ports, start=1):
-            # One after the other: when a setting restarts them, the others go on answering.
-            before = [access.supervisor, self._replica(number, port, folder, before)]
+        for number in range(spec.replicas, 1, -1):
+            before = [access.supervisor, self._replica(number, ports[number - 1], folder, before)]
         if folder is not None:
-            self._front(folder, before)
+            before = [access.supervisor, self._front(folder, before)]
+        self._replica(1, ports[0], folder, before)
 
     def _told(self) -> dict[str, Any]:
         """The part of the spec that a replica acts on."""
@@ -114,9 +116,9 @@ class Serving(LayerComponent):
             after,
         )
 
-    def _front(self, folder: pulumi.Output[str], after: list[pulumi.Resource]) -> None:
+    def _front(self, folder: pulumi.Output[str], after: list[pulumi.Resource]) -> Service:
         deadline = self._spec.limits.deadline_seconds
-        Service(
+        return Service(
             "front",
             {
                 "name": "front",

@@ -181,13 +181,15 @@ def test_half_a_line_of_a_killed_process_is_left_out(tmp_path: Path) -> None:
 
 
 def test_segments_of_the_release_before_are_moved(tmp_path: Path) -> None:
-    from mlops.serving.prediction_log import PredictionLog as Before
-
     made = environment(tmp_path)
-    before = Before(tmp_path / "log", made)
     old = {"id": "1", "time": 7, "event_time": None, "model": "m", "version": "1", "arm": "champion"}
-    before.append("predictions", "m", [old | {"features": '{"x":1}', "prediction": "2", "score": 2.0}])
-    before.append("labels", "m", [{"id": "1", "label": 3.0, "time": 8}])
+    for kind, row in (
+        ("predictions", old | {"features": '{"x":1}', "prediction": "2", "score": 2.0}),
+        ("labels", {"id": "1", "label": 3.0, "time": 8}),
+    ):
+        folder = tmp_path / "log" / kind / "m"
+        folder.mkdir(parents=True)
+        (folder / "5-an-earlier-life.jsonl").write_text(json.dumps(row) + "\n")
     PredictionLog(tmp_path / "log", made).flush()
     (row,) = rows(made)
     assert (row["id"], row["features"], row["score"], row["caller"]) == ("1", '{"x":1}', 2.0, None)

@@ -308,17 +308,16 @@ def _secret() -> Any:
 
 def test_tables_of_the_release_before_are_appended_to_and_read(tmp_path: Path) -> None:
     """Fewer columns, and the rows of both in one reading."""
-    from mlops.serving.prediction_log import PredictionLog as Before
-
     made = environment(tmp_path)
-    before = Before(tmp_path / "before", made)
-    now = time.time_ns() // 1000
-    old = {"time": now, "event_time": None, "model": "m", "version": "1", "arm": "champion"}
-    before.append(
-        "predictions", "m", [{"id": "a", **old, "features": '{"x":1}', "prediction": "2", "score": 2.0}]
-    )
-    before.append("labels", "m", [{"id": "a", "label": 1.0, "time": now}])
-    before.flush()
+    now = pa.scalar(time.time_ns() // 1000).cast(pa.timestamp("us", tz="UTC"))
+    texts = {"model": "m", "version": "1", "arm": "champion", "features": '{"x":1}', "prediction": "2"}
+    written = {
+        "predictions": {"id": "a", "time": now, "event_time": now, **texts, "score": 2.0, "latency_ms": 1.0},
+        "labels": {"id": "a", "time": now, "label": 1.0},
+    }
+    for kind, row in written.items():
+        table = pa.table({name: [value] for name, value in row.items()})
+        deltalake.write_deltalake((tmp_path / "data" / kind / "m").as_uri(), table)
     uri = (tmp_path / "data" / "predictions" / "m").as_uri()
     cursor = Cursor().extended(uri, {})
     assert len(read_predictions(made, "m")) == 1
