@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from blueprints.environment import Environment, StorageRef, TrackingRef
 from blueprints.errors import Problem
-from mlops.serving.runtime import mlmodel, register
+from mlops.demo.source import Source as Table
+from mlops.demo.source import own_table
+from mlops.demo.train import train
+from mlops.serving.runtime import mlmodel
 from mlops.serving.runtime.artifacts import (
     DIGEST_TAG,
     MANIFEST,
@@ -25,10 +31,11 @@ from mlops.serving.runtime.artifacts import (
     digest_of,
     hashes,
 )
+from mlops.serving.runtime.convert import convert
 from mlops.serving.runtime.load import Policy, load
 from mlops.tracking.client import TrackingClient
 from mlops.tracking.entities import ModelVersion
-from tests.mlops.serving.runtime_models import NOWHERE, a_version, cached, rows_for, saved
+from tests.mlops.serving.runtime_models import NOWHERE, a_version, cached, saved
 from tests.mlops.test_serving_live import free_port, process, until
 
 
@@ -168,13 +175,23 @@ async def test_a_graph_that_cannot_be_read_leaves_the_native_flavour(tmp_path: P
     loaded.runtime.close()
 
 
-def test_registered_served_offline_through_a_real_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import sys
+def _source(folder: Path) -> Table:
+    random = np.random.default_rng(5)
+    rows = 3000
+    x, word = random.normal(size=rows), random.choice(["red", "green", "blue"], rows)
+    frame = pd.DataFrame(
+        {
+            "x": np.where(random.random(rows) < 0.05, np.nan, x),
+            "word": pd.Series(word).mask(random.random(rows) < 0.05),
+            "y": np.where(2 * x + (word == "red") + random.normal(size=rows) > 0.5, "yes", "no"),
+            "when": pd.date_range("2024-01-01", "2024-12-31", periods=rows),
+        }
+    )
+    frame.to_parquet(folder / "table.parquet")
+    return own_table(folder / "table.parquet", "y", "when")
 
-    import mlflow
 
+def test_trained_by_the_demo_and_served_when_the_server_is_gone(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     tracking = TrackingRef(url=url)
     server = [
@@ -183,7 +200,6 @@ def test_registered_served_offline_through_a_real_server(
         f"--backend-store-uri=sqlite:///{tmp_path / 'mlflow.db'}",
         f"--artifacts-destination={(tmp_path / 'artifacts').as_uri()}",
     ]
-    client = TrackingClient(tracking)
     environment = Environment(
         project="p",
         name="dev",
@@ -192,30 +208,48 @@ def test_registered_served_offline_through_a_real_server(
         storage=StorageRef(kind="folder", buckets={}),
         databases={},
     )
+    client, source = TrackingClient(tracking), _source(tmp_path)
     with process(server, tmp_path / "mlflow.log", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         until(lambda: client.experiments(), 150)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-        mlflow.set_tracking_uri(url)
-        mlflow.set_experiment("runtime")
-        with mlflow.start_run() as run:
-            mlflow.log_artifacts(str(saved("flights")), "model")
-        registry = mlflow.MlflowClient()
-        registry.create_registered_model("delay")
-        registry.create_model_version("delay", f"{run.info.artifact_uri}/model", run.info.run_id)
-        made = register.attach(environment, "delay", "1", rows_for("flights", 800, 3))
-        assert made.ok, made.reason
-        version = client.version("delay", "1")
+        number = train(environment, source)
+        version = client.version(source.model, number)
         assert {DIGEST_TAG, ONNX_TAG, PARITY_TAG} <= set(version.tags)
-        cache = Cache(tmp_path / "cache", tracking)
-        entry = cache.ensure(version)
+        entry = Cache(tmp_path / "cache", tracking).ensure(version)
         assert entry.digest == version.tags[DIGEST_TAG]
-        assert entry.report["given"] == 800
-    # The server is gone.
+        # Equal on the fifth of the table that the model has not seen, and on what was made of it.
+        assert entry.report["ok"]
+        assert entry.report["given"] == len(source.train) - int(len(source.train) * 0.8)
+    # The server is gone, and the gateway starts anew.
+    cache = Cache(tmp_path / "cache", tracking)
     with pytest.raises(Problem, match="does not answer"):
-        cache.ensure(a_version("delay", "2"))
-    entry = Cache(tmp_path / "cache", tracking).ensure(version)
-    loaded = asyncio.run(load(entry, Policy()))
+        cache.ensure(a_version(source.model, "2"))
+    loaded = asyncio.run(load(cache.ensure(version), Policy()))
     assert loaded.facts.kind == "onnx"
-    rows = mlmodel.of_columns(loaded.runtime.signature, rows_for("flights", 10, 4))
+    rows = mlmodel.of_columns(loaded.runtime.signature, source.train.head(10))
     assert asyncio.run(loaded.runtime.predict(rows)).values.shape == (10, 2)
-    assert os.environ.get("MLFLOW_TRACKING_USERNAME") is None
+
+
+def test_a_gateway_that_serves_onnx_imports_neither_mlflow_nor_what_the_model_was_made_with(
+    tmp_path: Path,
+) -> None:
+    cache, entry = cached(saved("flights"), tmp_path)
+    made = convert(entry.path)
+    cache.keep(entry, made.graph, made.to_json())
+    script = f"""
+import asyncio, sys
+from pathlib import Path
+from blueprints.environment import TrackingRef
+from mlops.serving.runtime import mlmodel
+from mlops.serving.runtime.artifacts import Cache
+from mlops.serving.runtime.convert import convert
+from mlops.serving.runtime.load import Policy, load
+entry = Cache(Path({str(tmp_path)!r}), TrackingRef(url="http://127.0.0.1:9")).get("m", "1")
+loaded = asyncio.run(load(entry, Policy()))
+assert loaded.facts.kind == "onnx", loaded.facts
+rows = mlmodel.example(mlmodel.read(entry.path))
+assert len(asyncio.run(loaded.runtime.predict(rows)).values) == rows.rows
+print(*sorted({{"mlflow", "sklearn", "pandas", "skl2onnx", "scipy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""

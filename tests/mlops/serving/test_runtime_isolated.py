@@ -261,6 +261,52 @@ class UsesOddlib(PythonModel):
         return oddlib.twice(model_input["x"])
 
 
+_TRAIN = """
+import json, sys
+import lightgbm, mlflow, numpy as np, pandas as pd
+x = pd.DataFrame(np.random.default_rng(0).normal(size=(500, 3)), columns=["a", "b", "c"])
+model = lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(x, x["a"] > x["b"]), 10)
+mlflow.lightgbm.save_model(
+    model, sys.argv[1], signature=mlflow.models.infer_signature(x, model.predict(x)), input_example=x.head(3),
+    pip_requirements=["mlflow", "lightgbm", "scikit-learn", "skops"],
+)
+print(json.dumps({"x": x.head(50).to_numpy().tolist(), "y": model.predict(x.head(50)).tolist()}))
+"""
+
+
+async def test_lightgbm_which_is_not_here_is_served_untrusted_from_its_own_environment(
+    tmp_path: Path,
+) -> None:
+    """Its booster is text, so no trust is needed; it was trained in another environment, as a team would."""
+    import json
+    import subprocess
+
+    (tmp_path / "requirements.txt").write_text("mlflow\nlightgbm\nscikit-learn\nskops\n")
+    wanted = mlmodel.LoggedModel(tmp_path, {}, Signature(), "predict", ())
+    python = await asyncio.to_thread(environments.python_of, wanted, tmp_path / "environments")
+    trained = await asyncio.to_thread(
+        subprocess.run,
+        [str(python), "-c", _TRAIN, str(tmp_path / "model")],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    said = json.loads(trained.stdout.splitlines()[-1])
+    loaded = await _loaded(
+        tmp_path / "model", tmp_path / "cache", Policy(environments=tmp_path / "environments")
+    )
+    try:
+        assert (loaded.facts.kind, loaded.facts.trusted) == ("isolated", ())
+        assert loaded.facts.differs == ("lightgbm (not here)",)
+        matrix = np.asarray(said["x"])
+        batch = Batch(loaded.runtime.signature, 50, matrix, None, [""] * 50)
+        found = await loaded.runtime.predict(batch)
+        np.testing.assert_allclose(found.values, said["y"], rtol=1e-12)
+    finally:
+        loaded.runtime.close()
+        await asyncio.sleep(0.2)
+
+
 def test_an_environment_that_cannot_be_built_says_so(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("numpy==99.99\nmlflow\n")
     model = mlmodel.LoggedModel(tmp_path, {}, Signature(), "predict", ())

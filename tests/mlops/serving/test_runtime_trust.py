@@ -109,6 +109,12 @@ def test_flavours() -> None:
     assert of(onnx={"data": "model.onnx"}, python_function={"loader_module": "mlflow.onnx"}) == ()
     assert of(xgboost={"model_format": "ubj"}, python_function={"loader_module": "mlflow.xgboost"}) == ()
     assert of(lightgbm={"data": "model.txt"}, python_function={"loader_module": "mlflow.lightgbm"}) == ()
+    text = {"data": "model.lgb", "serialization_format": "skops", "skops_trusted_types": ["os.system"]}
+    assert of(lightgbm=text) == ()
+    skops = {"data": "model.skops", "skops_trusted_types": ["lightgbm.basic.Booster", "os.system"]}
+    assert of(lightgbm=skops) == ("skops type os.system",)
+    assert of(xgboost={"data": "model.ubj", "model_class": "os.abort"}) == ("class os.abort",)
+    assert of(xgboost={"data": "model.ubj", "model_class": "xgboost.sklearn.XGBClassifier"}) == ()
     assert of(xgboost={"model_format": "pkl"}) == ("xgboost saved as pkl",)
     assert of(lightgbm={"data": "model.pkl"}) == ("lightgbm saved as pkl",)
     assert of(sklearn={}) == ("scikit-learn saved as pickle",)
