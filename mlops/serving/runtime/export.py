@@ -106,15 +106,15 @@ def _one_matrix(graph: Any, names: list[str], double: bool) -> None:
     inside.input.append(helper.make_tensor_value_info(matrix, kind, [None, len(names)]))
 
 
-def boosted_graph(booster: Any, model: LoggedModel, library: str) -> bytes:
-    """An xgboost or lightgbm model, through onnxmltools.
+def boosted_graph(booster: Any, model: LoggedModel, library: str, double: bool) -> bytes:
+    """An xgboost or lightgbm model, through onnxmltools; lightgbm compares float64, xgboost float32.
 
     Raises:
         NotPossibleError: onnxmltools is not installed, or does not take it.
     """
     try:
         import onnxmltools
-        from onnxmltools.convert.common.data_types import FloatTensorType
+        from onnxmltools.convert.common.data_types import DoubleTensorType, FloatTensorType
     except ImportError:
         raise NotPossibleError(f"onnxmltools, which converts {library}, is not installed") from None
     width = len(model.signature.columns) or (
@@ -122,10 +122,18 @@ def boosted_graph(booster: Any, model: LoggedModel, library: str) -> bytes:
     )
     call = getattr(onnxmltools, f"convert_{library}")
     options = {"zipmap": False} if library == "lightgbm" else {}
+    kind = DoubleTensorType if double else FloatTensorType
+    names = getattr(booster, "feature_names", None)
     try:
-        graph = call(booster, initial_types=[("X", FloatTensorType([None, width]))], **options)
+        if library == "xgboost" and names:
+            # onnxmltools takes only the names that xgboost gives itself; columns come in order anyway.
+            booster.feature_names = [f"f{place}" for place in range(len(names))]
+        graph = call(booster, initial_types=[("X", kind([None, width]))], **options)
     except Exception as error:
         text = (str(error).strip().splitlines() or [""])[0][:200] or type(error).__name__
         raise NotPossibleError(f"onnxmltools: {text}") from error
+    finally:
+        if library == "xgboost" and names:
+            booster.feature_names = names
     found: bytes = graph.SerializeToString()
     return found

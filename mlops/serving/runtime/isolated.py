@@ -35,6 +35,7 @@ class _Process:
     def __init__(self, process: asyncio.subprocess.Process, reader: Any, writer: Any) -> None:
         self.process, self.reader, self.writer = process, reader, writer
         self.reason = ""
+        self.counted = False
 
     def kill(self, reason: str) -> None:
         """End it at once; ``reason`` is told to whoever waits for it."""
@@ -165,7 +166,8 @@ class IsolatedRuntime:
     async def _start(self, pause: float) -> _Process:
         await asyncio.sleep(pause)
         ours, theirs = socket.socketpair()
-        words = [str(self._python), worker.__file__, str(theirs.fileno()), str(self._logged.folder)]
+        # -I: this folder has modules named like packages that a model imports (onnx).
+        words = [str(self._python), "-I", worker.__file__, str(theirs.fileno()), str(self._logged.folder)]
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,
@@ -202,8 +204,9 @@ class IsolatedRuntime:
         if life is self._life:
             self._life = None
         code = await life.process.wait()
-        if life.writer.is_closing():
+        if life.counted:
             return
+        life.counted = True
         life.writer.close()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._last = life.reason or how

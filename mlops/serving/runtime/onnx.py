@@ -39,12 +39,14 @@ class Plan:
 
     Attributes:
         output: Name of the graph's output; empty: all of them, as columns.
+        column: Which column of it alone; -1: all.
         dtype: NumPy's name of the type the original answers with; empty: as the graph gives it.
         missing: What stands for a missing text.
         refuses: Which numbers the original raises on: ``nan``, ``inf``.
     """
 
     output: str = ""
+    column: int = -1
     dtype: str = ""
     missing: str = ""
     refuses: tuple[str, ...] = ()
@@ -123,8 +125,8 @@ class Graph:
         values = found[0]
         if not isinstance(values, np.ndarray):
             raise ModelFaultError("the model answers with maps; it was logged without zipmap=False")
-        if values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
+        if values.ndim == 2 and (self._plan.column >= 0 or values.shape[1] == 1):
+            values = values[:, max(self._plan.column, 0)]
         if self._dtype is not None and values.dtype != self._dtype:
             values = values.astype(self._dtype)
         if len(values) != batch.rows:

@@ -19,11 +19,12 @@ _JUDGED = {"sklearn", "xgboost", "lightgbm", "onnx", "catboost"}
 #: Formats that hold numbers and texts only.
 _DATA = {
     "xgboost": {"json", "ubj"},
-    "lightgbm": {"txt", "json"},
+    "lightgbm": {"txt", "json", "lgb"},
     "catboost": {"cbm", "json", "onnx"},
 }
 #: Functions that estimators keep and that do nothing but check or compute on their arguments.
 _FUNCTIONS = {
+    "collections.OrderedDict",
     "functools.partial",
     "sklearn.utils.validation.check_array",
     "sklearn.utils._indexing.resample",
@@ -45,9 +46,7 @@ def reasons(model: LoggedModel) -> tuple[str, ...]:
         elif name == "sklearn":
             found += _sklearn(flavor)
         elif name in _DATA:
-            form = _form(flavor)
-            if form not in _DATA[name]:
-                found.append(f"{name} saved as {form or 'pickle'}")
+            found += _boosted(name, flavor)
         elif name != "onnx":
             found.append(f"flavour {name}")
         if flavor.get("code"):
@@ -55,10 +54,18 @@ def reasons(model: LoggedModel) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _form(flavor: Mapping[str, Any]) -> str:
-    said = flavor.get("model_format") or flavor.get("save_format") or flavor.get("serialization_format") or ""
-    # Flavours older than the setting say it by the file's name only.
-    return str(said or str(flavor.get("data", "")).rpartition(".")[2])
+def _boosted(name: str, flavor: Mapping[str, Any]) -> list[str]:
+    found = []
+    made = str(flavor.get("model_class") or f"{name}.Booster")
+    if not made.startswith(f"{name}.") or not plain(made):
+        found.append(f"class {made}")  # mlflow imports and calls it
+    # By the file's name: MLflow writes a serialization format beside boosters that are plain text as well.
+    form = str(flavor.get("data", "")).rpartition(".")[2] or str(flavor.get("model_format", ""))
+    if form == "skops":
+        return found + _asked(flavor)
+    if form not in _DATA[name]:
+        found.append(f"{name} saved as {form or 'pickle'}")
+    return found
 
 
 def _pyfunc(flavor: Mapping[str, Any], flavors: set[str]) -> list[str]:
@@ -75,6 +82,10 @@ def _sklearn(flavor: Mapping[str, Any]) -> list[str]:
     form = str(flavor.get("serialization_format", "pickle"))
     if form != "skops":
         return [f"scikit-learn saved as {form}"]
+    return _asked(flavor)
+
+
+def _asked(flavor: Mapping[str, Any]) -> list[str]:
     asked = [str(each) for each in flavor.get("skops_trusted_types") or ()]
     return [f"skops type {each}" for each in asked if not plain(each)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import cloudpickle
 import mlflow
 import numpy as np
 import pandas as pd
@@ -134,6 +136,8 @@ def rows_for(name: str, rows: int, seed: int) -> pd.DataFrame:
 def save_function(model: PythonModel, folder: Path, requirements: list[str] | None = None) -> Path:
     """A custom pyfunc of the columns ``x`` and ``y``."""
     frame = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    # Another environment has no module of these tests.
+    cloudpickle.register_pickle_by_value(sys.modules[type(model).__module__])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow.pyfunc.save_model(
