@@ -147,7 +147,9 @@ class Engine:
         """Look at the truth, then bring the environment to its spec.
 
         Args:
-            plan: What a person agreed to; refused when what it was made from has changed.
+            plan: What a person agreed to; refused when what it was made from has changed. Without one the
+                engine judges the rules over the whole stack last, when the resources are made: whoever acts
+                for a person previews first.
 
         Raises:
             Problem: The plan is out of date, a rule is broken, a resource fails, somebody else is at work

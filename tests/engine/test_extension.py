@@ -2,63 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stacks import conformance
-
-EXAMPLE = Path(__file__).parent.parent / "extension_example"
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A folder as pip fills it, on the path of the processes that this runs."""
-
-    site: Path
-
-    def __call__(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PYTHONPATH": str(self.site)}
-        command = [sys.executable, "-m", "tui.cli.main", *map(str, words)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-    def json(self, *words: str | Path, code: int = 0) -> Any:
-        done = self("--json", *words)
-        assert done.returncode == code, done.stdout + done.stderr
-        return json.loads(done.stdout)
-
-    def edit(self, file: str, before: str, after: str) -> None:
-        path = self.site / "team_blueprint" / file
-        text = path.read_text()
-        assert before in text
-        path.write_text(text.replace(before, after, 1))
-
-
-@pytest.fixture
-def installed(tmp_path: Path) -> Installed:
-    """The example package, installed without any network."""
-    site = tmp_path / "site"
-    shutil.copytree(EXAMPLE / "team_blueprint", site / "team_blueprint")
-    about = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    info = site / f"team_blueprint-{about['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.4\nName: {about['name']}\nVersion: {about['version']}\n"
-    )
-    points = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
-        for group, entries in about["entry-points"].items()
-    )
-    (info / "entry_points.txt").write_text(points)
-    return Installed(site)
+from tests.extension import Installed
 
 
 def test_an_environment_of_the_extension_from_init_to_destroy(installed: Installed, tmp_path: Path) -> None:
