@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from stacks import conformance
+from stacks.policy.catalog import RULES
 from tests.extension import Installed
 
 
@@ -55,6 +57,31 @@ def test_its_keys_are_held_to_like_ours(installed: Installed, tmp_path: Path) ->
     ours = installed.json("-C", tmp_path / "yard", "init", "--yes", "--set", "extension.account=a", code=2)
     assert "extension.account" in ours["error"]
     assert not (tmp_path / "yard").exists()
+
+
+def test_its_keys_differ_between_environments_in_words(installed: Installed, tmp_path: Path) -> None:
+    root = tmp_path / "yard"
+    for name, account in (("dev", "ada"), ("prod", "grace")):
+        own = ("--blueprint", "example", "--set", f"extension.account={account}", "--yes")
+        installed.json("-C", root, "--env", name, "init", *own)
+    told = installed("-C", root, "diff", "dev", "prod")
+    assert told.returncode == 0, told.stderr
+    assert "extension.account" in told.stdout
+    assert "Account there that this environment uses" in told.stdout
+
+
+def test_its_rules_are_listed_and_told_beside_those_of_the_pack(installed: Installed) -> None:
+    rules = {each["id"]: each for each in installed.json("policy")["rules"]}
+    assert list(rules) == [*(rule.id for rule in RULES), "example-folder-named"]
+    assert rules["example-folder-named"]["family"] == "the blueprint example"
+    told = installed("policy", "example-folder-named").stdout
+    for part in ("begins with team-", "swept once a month", "Rename it to team-NAME", "blueprint example"):
+        assert part in told
+    # Rules that cannot be read are told, and hide no others.
+    (installed.site / "team_blueprint" / "rules.py").unlink()
+    broken = installed("--json", "policy")
+    assert len(json.loads(broken.stdout)["rules"]) == len(RULES)
+    assert "blueprint example: its rules is 'team_blueprint.rules:RULES'" in broken.stderr
 
 
 def test_its_rules_stop_an_operation(installed: Installed, tmp_path: Path) -> None:
