@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from blueprints.environment import Environment
 from blueprints.errors import Problem
+from stacks.disk import disk_problem
 from stacks.engine.events import Event, Outcome, Phase, Plan
 from stacks.engine.results import Applied, ResourceState
 from stacks.policy import pack_folder
-from stacks.project import Project, disk_problem
+from stacks.project import Project
 
 if TYPE_CHECKING:
     from blueprints.spec import EnvironmentSpec
