@@ -19,7 +19,7 @@ from stacks.policy.catalog import RULES
 from stacks.project import Project
 from tests.extension import Installed
 from tui.guide.app import Finished, GuideApp, LeaveScreen
-from tui.guide.operate import PreviewStep
+from tui.guide.preview import PreviewStep
 from tui.guide.state import Answers
 
 MODELYARD = str(Path(sys.executable).parent / "modelyard")

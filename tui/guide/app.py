@@ -24,8 +24,9 @@ from stacks.engine.events import Event, Outcome, Plan
 from stacks.policy.results import exceptions_used
 from stacks.project import Project
 from tui.guide.answer import AnswerStep
+from tui.guide.apply import ApplyStep
 from tui.guide.choose import ChooseStep
-from tui.guide.operate import ApplyStep, PreviewStep
+from tui.guide.preview import PreviewStep
 from tui.guide.recommend import RecommendStep
 from tui.guide.state import Answers
 from tui.guide.step import Step
