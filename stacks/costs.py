@@ -16,7 +16,8 @@ from blueprints.charges import RULES
 from blueprints.cost import Estimate, Resource, estimate
 from blueprints.errors import UsageProblem
 from blueprints.spec import EnvironmentSpec
-from stacks.project import Project, disk_problem
+from stacks.disk import disk_problem
+from stacks.project import Project
 
 if TYPE_CHECKING:
     from stacks.engine.watch import Watcher

@@ -21,7 +21,8 @@ from typing import Any
 from blueprints.errors import ExitCode, Problem
 from blueprints.pricebook import GLOBAL, REGION, UNITS, VERSION, Entry, PriceBook, Query, Quote, packaged
 from stacks.costs import FILE, own_book, own_file
-from stacks.project import Project, disk_problem
+from stacks.disk import disk_problem
+from stacks.project import Project
 
 #: How the source reads in the file; quotes with it are replaced by the next refresh, others are the user's.
 SOURCE = "aws pricing API"

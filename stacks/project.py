@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import re
 import secrets
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blueprints.errors import Problem, UsageProblem
+from stacks.disk import disk_problem, read_yaml, write_file, write_together, yaml_text
 
 if TYPE_CHECKING:
     # pydantic is half of what a first frame would pay for; it is imported when a spec is read.
     from blueprints.spec import EnvironmentSpec
 
 SPEC_KEY = "modelyard:spec"
-_RESTORE = "put it right, or restore it from version control"
 HOME = ".modelyard"
 #: What the engine starts: our provider, and what runs the policy pack.
 _PLUGINS = ("pulumi-resource-modelyard", "pulumi-analyzer-policy-modelyard")
@@ -78,7 +75,7 @@ class Project:
         for folder in (start, *start.parents):
             path = folder / "Pulumi.yaml"
             if path.is_file():
-                name = _yaml(path).get("name")
+                name = read_yaml(path).get("name")
                 if not isinstance(name, str) or not name:
                     raise UsageProblem("has no name", where=str(path), expected="name: PROJECT")
                 _check_name(name, f"{path} name")
@@ -125,7 +122,7 @@ class Project:
         return {
             ".gitignore": _with_ignored(root / ".gitignore"),
             pins: requirements.text(pins),
-            f"Pulumi.{environment}.yaml": _dump({"config": {SPEC_KEY: _only_chosen(spec)}}),
+            f"Pulumi.{environment}.yaml": yaml_text({"config": {SPEC_KEY: _only_chosen(spec)}}),
             "__main__.py": _MAIN,
             # Last: a folder with this file is a project, so it lands when the others are there.
             "Pulumi.yaml": _PULUMI_YAML.format(name=name),
@@ -164,7 +161,7 @@ class Project:
     @property
     def backend_url(self) -> str:
         """Where Pulumi keeps the state, absolute."""
-        backend = _yaml(self.root / "Pulumi.yaml").get("backend")
+        backend = read_yaml(self.root / "Pulumi.yaml").get("backend")
         url = str(backend.get("url", "")) if isinstance(backend, dict) else ""
         url = url or _STATE_URL
         if url.startswith("file://") and not url.startswith("file:///"):
@@ -259,7 +256,7 @@ class Project:
         Raises:
             UsageProblem: There is no such environment, or the file is no map of keys.
         """
-        return _yaml(self.stack_file(environment))
+        return read_yaml(self.stack_file(environment))
 
     def write_spec(self, environment: str, spec: EnvironmentSpec) -> None:
         """Store the spec; other config of the environment stays. A new environment is made.
@@ -269,10 +266,10 @@ class Project:
         """
         _check_names(self.name, environment)
         path = self.root / f"Pulumi.{environment}.yaml"
-        data = _yaml(path) if path.exists() else {}
+        data = read_yaml(path) if path.exists() else {}
         data["config"] = {**_config(data, path), SPEC_KEY: _only_chosen(spec)}
         try:
-            write_file(path, _dump(data))
+            write_file(path, yaml_text(data))
         except OSError as error:
             raise disk_problem(error, path) from None
 
@@ -280,7 +277,7 @@ class Project:
         chosen = os.environ.get("PULUMI_CONFIG_PASSPHRASE") or os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")
         if chosen or self.passphrase_file.exists():
             return
-        if any("encryptionsalt" in _yaml(self.stack_file(name)) for name in self.environments()):
+        if any("encryptionsalt" in read_yaml(self.stack_file(name)) for name in self.environments()):
             raise Problem(
                 "the passphrase of this project is not on this machine",
                 where=str(self.passphrase_file),
@@ -307,18 +304,6 @@ class Project:
         fresh = link.with_name(f".{link.name}.{os.getpid()}")
         fresh.symlink_to(target)
         fresh.replace(link)
-
-
-def disk_problem(error: OSError, path: Path) -> Problem:
-    """What an operating system error means for the person who reads it."""
-    where = str(error.filename or path)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return Problem(
-            "no permission to write here", where=where, todo="choose a folder you own: modelyard -C DIR …"
-        )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Problem("the disk is full", where=where, todo="free some space, then run the same again")
-    return Problem(error.strerror or str(error), where=where)
 
 
 def _check_name(name: str, where: str) -> None:
@@ -364,63 +349,6 @@ def _with_ignored(path: Path) -> str:
     return text
 
 
-def write_together(root: Path, texts: dict[str, str]) -> None:
-    """Write every file or none: into a temporary folder on the same disk, then moved in place.
-
-    Args:
-        root: Where the paths start; made when it is not there.
-        texts: Relative path -> text.
-
-    Raises:
-        OSError: A file cannot be written; everything is as before.
-    """
-    targets = {root / path: text for path, text in texts.items()}
-    folders = {folder for target in targets for folder in target.parents if not folder.exists()}
-    before = {target: target.read_bytes() for target in targets if target.is_file()}
-    moved: list[Path] = []
-    staging = None
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".modelyard-init-", dir=root))
-        for number, text in enumerate(targets.values()):
-            write_file(staging / str(number), text)
-        for number, target in enumerate(targets):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            moved.append(target)
-            (staging / str(number)).replace(target)
-    except BaseException:
-        for target in moved:
-            with contextlib.suppress(OSError):
-                earlier = before.get(target)
-                target.unlink(missing_ok=True) if earlier is None else target.write_bytes(earlier)
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-        for folder in sorted(folders, reverse=True):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
-    staging.rmdir()
-
-
-def write_file(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write in one step: a reader sees the old text or the new, whole."""
-    try:
-        descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        # The temporary name says nothing to the person who reads it.
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).chmod(mode)
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-
-
 def _config(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """The ``config`` section of a stack file."""
     config = data.get("config")
@@ -429,33 +357,3 @@ def _config(data: dict[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UsageProblem(f"{config!r} is no map of keys", where=f"{path} config", expected=f"{SPEC_KEY}: …")
     return config
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        data = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except OSError as error:
-        raise disk_problem(error, path) from None
-    except UnicodeDecodeError as error:
-        raise UsageProblem(
-            f"is not text in UTF-8 (byte {error.start})", where=str(path), todo=_RESTORE
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UsageProblem(
-            f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}", todo=_RESTORE
-        ) from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise UsageProblem("is not a map of keys", where=str(path), expected="name: …", todo=_RESTORE)
-    return data
-
-
-def _dump(data: dict[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)

@@ -13,6 +13,7 @@ from blueprints.environment import Environment
 from blueprints.spec import EnvironmentSpec
 from stacks.engine import Engine
 from stacks.project import Project
+from tests.extension import Installed, install
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,9 @@ def live() -> Iterator[Live]:
             yield Live(project, engine.outputs(), engine)
         finally:
             engine.destroy(delete_data=True)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Installed:
+    """The example package of another's blueprint."""
+    return install(tmp_path / "site")

@@ -12,7 +12,8 @@ from blueprints.errors import Problem, UsageProblem
 from stacks.ci import references, requirements
 from stacks.ci.references import Reference
 from stacks.ci.render import Scope, render
-from stacks.project import Project, disk_problem, write_together
+from stacks.disk import disk_problem, write_together
+from stacks.project import Project
 
 _TEMPLATES = Path(__file__).with_name("templates")
 #: Platform -> template -> where it goes in the repository. ``{name}`` is empty for a project at its top,

@@ -15,7 +15,8 @@ from stacks.ci import files, references, requirements
 from stacks.ci.references import Reference
 from stacks.ci.requirements import OwnPin
 from stacks.ci.resolve import resolve
-from stacks.project import Project, disk_problem, write_together
+from stacks.disk import disk_problem, write_together
+from stacks.project import Project
 
 
 @dataclass(frozen=True)

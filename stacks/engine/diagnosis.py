@@ -193,7 +193,7 @@ def _halves(engine: Engine, recorded: Mapping[str, Any], home: Home) -> Diagnosi
     step = (
         "modelyard up: it adopts what was made and makes what is gone"
         if faults[0].remedy is Remedy.UP
-        else f"put {len(left)} out of use; they are kept in {home.aside}"
+        else f"put what nobody asked for out of use ({len(left)}), kept in {home.aside}"
     )
     return Diagnosis(tuple(faults), step, strays=left)
 

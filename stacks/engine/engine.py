@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from blueprints.environment import Environment
 from blueprints.errors import Problem
+from stacks.disk import disk_problem
 from stacks.engine.events import Event, Outcome, Phase, Plan
 from stacks.engine.results import Applied, ResourceState
 from stacks.policy import pack_folder
-from stacks.project import Project, disk_problem
+from stacks.project import Project
 
 if TYPE_CHECKING:
     from blueprints.spec import EnvironmentSpec
@@ -147,7 +148,9 @@ class Engine:
         """Look at the truth, then bring the environment to its spec.
 
         Args:
-            plan: What a person agreed to; refused when what it was made from has changed.
+            plan: What a person agreed to; refused when what it was made from has changed. Without one the
+                engine judges the rules over the whole stack last, when the resources are made: whoever acts
+                for a person previews first.
 
         Raises:
             Problem: The plan is out of date, a rule is broken, a resource fails, somebody else is at work

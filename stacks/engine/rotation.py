@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from blueprints.errors import ExitCode, Problem, UsageProblem
+from stacks.disk import disk_problem, write_file
 from stacks.engine.events import Event, Phase
-from stacks.project import Project, disk_problem, write_file
+from stacks.project import Project
 
 if TYPE_CHECKING:
     from stacks.toolchain import EngineBinary

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from blueprints.errors import Problem, UsageProblem
+from stacks.disk import disk_problem, write_file
 from stacks.engine.events import Plan
 from stacks.engine.fingerprint import Fingerprint
-from stacks.project import disk_problem, write_file
 
 _FORMAT = 1
 

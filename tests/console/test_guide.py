@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from blueprints import catalog
+from blueprints.keys import keys
+from stacks.policy.catalog import RULES
 from stacks.project import Project
-from tui.guide.app import GuideApp, LeaveScreen
-from tui.guide.operate import PreviewStep
+from tests.extension import Installed
+from tui.guide.app import Finished, GuideApp, LeaveScreen
+from tui.guide.preview import PreviewStep
 from tui.guide.state import Answers
 
 MODELYARD = str(Path(sys.executable).parent / "modelyard")
@@ -91,6 +96,76 @@ async def test_a_wrong_answer_is_told_beside_its_field_and_blocks(tmp_path: Path
         field.value = "2"
         await pilot.pause()
         assert "--set serving.replicas=2" in text_of(app, "#same")
+
+
+@pytest.fixture
+def example(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
+    """The example blueprint, in this process and in those it starts."""
+
+    def look_anew() -> None:
+        catalog._installed.cache_clear()
+        keys.cache_clear()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "team_blueprint"]:
+            del sys.modules[name]
+
+    monkeypatch.syspath_prepend(installed.site)
+    monkeypatch.setenv("PYTHONPATH", str(installed.site))
+    look_anew()
+    yield installed
+    monkeypatch.undo()
+    look_anew()
+
+
+async def to_answers_of_the_example(app: GuideApp, pilot: Pilot[Finished]) -> None:
+    await pilot.press("enter")
+    await pilot.pause()
+    # The last of the catalog is left of the first.
+    await pilot.press("left", "enter")
+    await pilot.pause()
+    assert app.answers.blueprint == "example"
+
+
+@pytest.mark.usefixtures("example")
+async def test_the_keys_of_another_packages_blueprint_are_asked_for_like_ours(tmp_path: Path) -> None:
+    app = GuideApp(tmp_path / "flights")
+    async with app.run_test(size=WIDE) as pilot:
+        await to_answers_of_the_example(app, pilot)
+        groups = [str(each.render()) for each in app.screen.query(".group").results(Static)]
+        assert groups[-1] == "example · keys of the blueprint's own · defaults are safe"
+        field = app.screen.query_one("#extension--tracking_url", Input)
+        assert field.value == "http://127.0.0.1:5000"
+        assert text_of(app, "#fault-extension--tracking_url") == "Address of the team's MLflow server."
+        field.focus()
+        field.value = "nowhere"
+        await pilot.pause()
+        assert text_of(app, "#fault-extension--tracking_url").startswith("▲ 'nowhere'")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert not (tmp_path / "flights" / "Pulumi.yaml").exists()
+        field.value = "https://mlflow.team.example"
+        await pilot.pause()
+        assert "--set extension.tracking_url=https://mlflow.team.example" in text_of(app, "#same")
+        await pilot.press("enter")
+        for _ in range(240):
+            await pilot.pause(0.25)
+            if "to create" in text_of(app, "#headline"):
+                break
+        # Its rules hold the plan, too.
+        assert f"policy ● {len(RULES) + 1} rules" in text_of(app, "#headline")
+        await pilot.press("ctrl+q", "y")
+    spec = Project.find(tmp_path / "flights").spec("dev")
+    assert spec.extension.model_dump()["tracking_url"] == "https://mlflow.team.example"
+
+
+async def test_a_blueprint_whose_keys_cannot_be_read_is_refused_plainly(
+    example: Installed, tmp_path: Path
+) -> None:
+    (example.site / "team_blueprint" / "settings.py").unlink()
+    app = GuideApp(tmp_path / "flights")
+    async with app.run_test(size=WIDE) as pilot:
+        await to_answers_of_the_example(app, pilot)
+        assert "its settings is 'team_blueprint.settings:Settings'" in text_of(app, "#reason")
+        assert not app.screen.query("#form")
 
 
 def asks_to_leave(app: GuideApp) -> bool:

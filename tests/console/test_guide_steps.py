@@ -14,6 +14,7 @@ from textual.widgets import Input, RichLog, Static
 
 import tui.guide.app as guide
 from blueprints.cost import estimate
+from blueprints.layers import Layer
 from blueprints.pricebook import packaged
 from blueprints.spec import UsageSpec
 from mlops.governance.audit import AuditLog
@@ -21,7 +22,7 @@ from stacks.engine.events import Verb
 from stacks.policy.results import Finding, PolicyResult, Verdict
 from stacks.policy.rule import Severity
 from tests.blueprints.aws_resources import team
-from tests.console.guide_engine import STEPS, FakeEngine
+from tests.console.guide_engine import STEPS, FakeEngine, step
 from tui.guide.app import Finished, GuideApp
 from tui.themes import palette
 from tui.widgets.resource_tree import ResourceTree
@@ -119,7 +120,20 @@ async def test_a_failure_tells_what_and_retry_goes_on(app: GuideApp) -> None:
         FakeEngine.fail = ""
         await pilot.press("r")
         await until(pilot, lambda: "opens the console" in text_of(app, "#headline"))
-        assert FakeEngine.calls == ["preview", "up", "up"]
+        # Rules over the whole stack, and what is at stake, are seen before anything more is made.
+        assert FakeEngine.calls == ["preview", "up", "preview", "up"]
+
+
+async def test_a_retry_puts_no_more_at_stake_than_was_agreed_to(app: GuideApp) -> None:
+    FakeEngine.fail = "gateway"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await to_apply(app, pilot)
+        await until(pilot, lambda: "r retries" in text_of(app, "#headline"))
+        FakeEngine.fail = ""
+        FakeEngine.plan = (step("bucket", "data", Layer.STORAGE, Verb.REPLACE, stateful=True),)
+        await pilot.press("r")
+        await until(pilot, lambda: "nobody was asked about: bucket data" in text_of(app, "#headline"))
+        assert FakeEngine.calls == ["preview", "up", "preview"]
 
 
 async def test_the_selected_failed_resource_shows_its_message(app: GuideApp) -> None:

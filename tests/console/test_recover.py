@@ -28,7 +28,10 @@ def project(tmp_path: Path) -> Project:
 
 def shown(pilot: Pilot[None]) -> str:
     assert isinstance(pilot.app.screen, RecoverScreen)
-    return str(pilot.app.screen.query_one("#diagnosis", Static).render())
+    return "\n".join(
+        str(pilot.app.screen.query_one(each, Static).render())
+        for each in ("#next", "#diagnosis", "#question")
+    )
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
@@ -53,10 +56,10 @@ async def test_a_stale_lock_is_shown_and_removed_when_the_name_is_typed(project:
         await until(pilot, lambda: "next  " in shown(pilot))
         assert f"pid {gone}" in shown(pilot)
         await pilot.press("x", *"prod", "enter")
-        await pilot.pause()
+        await until(pilot, lambda: "'prod' is not the name. Type dev" in shown(pilot))
         assert lock.exists()
         await pilot.press("escape", "x", *"dev", "enter")
-        await until(pilot, lambda: "done:" in shown(pilot))
+        await until(pilot, lambda: "● done" in shown(pilot))
         assert not lock.exists()
         assert "Nothing to recover" in shown(pilot)
         await pilot.press("escape")
@@ -73,7 +76,7 @@ async def test_an_operation_of_somebody_else_is_left_alone(project: Project) -> 
         await until(pilot, lambda: "lab3" in shown(pilot))
         await pilot.press("x")
         await pilot.pause()
-        assert not pilot.app.screen.query_one("#typed").display
+        assert not pilot.app.screen.query_one("#ask").display
     assert lock.exists()
 
 
@@ -88,7 +91,7 @@ async def test_a_damaged_state_is_restored_from_its_backup(project: Project) -> 
         await pilot.press("ctrl+r")
         await until(pilot, lambda: "next  " in shown(pilot))
         await pilot.press("x", *"dev", "enter")
-        await until(pilot, lambda: "done:" in shown(pilot))
+        await until(pilot, lambda: "● done" in shown(pilot))
     assert json.loads(path.read_text()) == json.loads(whole)
     # The damaged one is kept.
     assert [each for each in path.parent.iterdir() if each.is_file() and each.read_text() == whole[:30]]

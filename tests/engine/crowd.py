@@ -15,6 +15,7 @@ from pathlib import Path
 
 from blueprints.spec import EnvironmentSpec
 from stacks.engine import Engine, Event
+from stacks.engine.workspace import checkpoint_file
 from stacks.local.home import Home
 from stacks.project import Project
 
@@ -93,6 +94,28 @@ def living() -> Iterator[Project]:
             yield project
         finally:
             Engine(project, "dev").destroy(delete_data=True)
+
+
+def cut_short(project: Project) -> Path:
+    """Three operations cut short: of a service that runs, of a file that is gone (the one returned), of one
+    never begun."""
+    state = checkpoint_file(project, "dev")
+    assert state is not None
+    data = json.loads(state.read_text())
+    latest = data["checkpoint"]["latest"]
+    by_name = {each["urn"].rsplit("::", 1)[-1]: each for each in latest["resources"]}
+    fresh = {**by_name["alpha-0.conf"], "urn": by_name["alpha-0.conf"]["urn"].replace("alpha-0", "omega")}
+    fresh["inputs"] = {**fresh["inputs"], "name": "omega.conf"}
+    del fresh["outputs"]
+    latest["pending_operations"] = [
+        {"resource": by_name["beta"], "type": "updating"},
+        {"resource": by_name["alpha-1.conf"], "type": "updating"},
+        {"resource": fresh, "type": "creating"},
+    ]
+    state.write_text(json.dumps(data))
+    gone = Home(project.folder("dev")).config / "alpha-1.conf"
+    gone.unlink()
+    return gone
 
 
 def main() -> int:

@@ -10,18 +10,21 @@ from pathlib import Path
 import pytest
 
 from blueprints.keys import assign
+from blueprints.spec import EnvironmentSpec
 from stacks.ci import files
 from stacks.engine import Engine
 from stacks.local.home import Home
 from stacks.local.supervisor import Supervisor
 from stacks.project import Project
 from tests.engine.ci_runner import Runner, ready
-from tests.engine.conftest import SMALL
 from tests.servers import PullRequest, serving
+from tui.session import Session
 
 #: Some twenty runs of the engine, each from a fresh interpreter as in CI.
 pytestmark = pytest.mark.timeout(900)
 
+#: With the monitor, which the nightly check reports to.
+WATCHED = assign(EnvironmentSpec(), ["database.kind=sqlite"])
 SECRET = "from-the-secret-store-of-ci"
 MARKER = "<!-- modelyard flights/dev -->"
 
@@ -44,7 +47,7 @@ def runner(request_7: PullRequest) -> Iterator[Runner]:
         top, work = Path(folder) / "repo", Path(folder) / "work"
         work.mkdir()
         subprocess.run(["git", "init", "--quiet", str(top)], check=True)
-        project = Project.create(top, "flights", "dev", SMALL)
+        project = Project.create(top, "flights", "dev", WATCHED)
         for platform in ("github", "gitlab"):
             files.write(project, files.files(project, platform), force=False)
         ready(top)
@@ -56,6 +59,13 @@ def runner(request_7: PullRequest) -> Iterator[Runner]:
 
 def ours(request: PullRequest) -> list[str]:
     return [text for text in request.comments.values() if text.startswith(MARKER)]
+
+
+def alerts(project: Project) -> dict[str, str]:
+    """What the environment's monitor holds of the infrastructure: resource -> state."""
+    with Session(project, "dev") as session:
+        found = session.monitor().alerts()
+    return {each.feature: each.state for each in found if each.kind == "infrastructure"}
 
 
 def stop(runner: Runner, service: str) -> None:
@@ -81,17 +91,33 @@ def test_github_from_pull_request_to_drift(runner: Runner, request_7: PullReques
     assert "● nothing to change" in comment
     assert request_7.comments[1] == "please have a look"
 
-    assert runner.github("drift").code == 0
+    # What was asked for since, and is not up yet, is a plan and no drift.
+    project = Project.find(runner.top)
+    project.write_spec("dev", assign(WATCHED, ["storage.versioning=false"]))
+    job = runner.github("drift")
+    assert job.code == 0, job.text
+    assert job.text.count("● the environment is as it was built") == 2, "in the log and on the summary page"
+    assert alerts(project) == {}
+
     stop(runner, "storage")
     job = runner.github("drift")
     assert job.code == 1
-    assert "### Modelyard drift · flights ▸ dev" in job.text
-    assert "| ~ update | service **storage** |" in job.text
+    summary = job.text[job.text.index("### Drift of dev\n") :]
+    assert "△ service storage  stopped" in summary
+    assert "△ 1 differ from what was built. modelyard drift heal | adopt NAME | ignore NAME" in summary
+    assert summary.count("```") == 2
+    assert alerts(project) == {"service storage": "firing"}
+
+    # The alert is resolved by the next night that finds all well.
+    project.write_spec("dev", WATCHED)
+    assert runner.github("up").code == 0
+    assert runner.github("drift").code == 0
+    assert alerts(project) == {"service storage": "resolved"}
 
 
 def test_gitlab_from_merge_request_to_drift(runner: Runner, request_7: PullRequest) -> None:
     project = Project.find(runner.top)
-    project.write_spec("dev", assign(SMALL, ["storage.versioning=false"]))
+    project.write_spec("dev", assign(WATCHED, ["storage.versioning=false"]))
     job = runner.gitlab("preview dev")
     assert job.code == 0, job.text
     [comment] = ours(request_7)
@@ -99,11 +125,20 @@ def test_gitlab_from_merge_request_to_drift(runner: Runner, request_7: PullReque
 
     job = runner.gitlab("up dev")
     assert job.code == 0, job.text
+    job = runner.gitlab("drift dev")
+    assert job.code == 0, job.text
+    assert "● the environment is as it was built" in job.text
     config = project.folder("dev") / "config" / "s3.json"
+    good = config.read_text()
     config.write_text("{}")
+    stop(runner, "monitor")
     job = runner.gitlab("drift dev")
     assert job.code == 1
-    assert "**s3.json**" in job.text
+    assert "△ file s3.json  edited: text" in job.text
+    assert good not in job.text
+    # A monitor that is down is drift itself; it hides nothing.
+    assert "△ service monitor  stopped" in job.text
+    assert "△ no alert was raised: " in job.text
 
 
 @pytest.mark.parametrize("platform", ["github", "gitlab"])

@@ -3,62 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stacks import conformance
-
-EXAMPLE = Path(__file__).parent.parent / "extension_example"
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A folder as pip fills it, on the path of the processes that this runs."""
-
-    site: Path
-
-    def __call__(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PYTHONPATH": str(self.site)}
-        command = [sys.executable, "-m", "tui.cli.main", *map(str, words)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-    def json(self, *words: str | Path, code: int = 0) -> Any:
-        done = self("--json", *words)
-        assert done.returncode == code, done.stdout + done.stderr
-        return json.loads(done.stdout)
-
-    def edit(self, file: str, before: str, after: str) -> None:
-        path = self.site / "team_blueprint" / file
-        text = path.read_text()
-        assert before in text
-        path.write_text(text.replace(before, after, 1))
-
-
-@pytest.fixture
-def installed(tmp_path: Path) -> Installed:
-    """The example package, installed without any network."""
-    site = tmp_path / "site"
-    shutil.copytree(EXAMPLE / "team_blueprint", site / "team_blueprint")
-    about = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    info = site / f"team_blueprint-{about['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.4\nName: {about['name']}\nVersion: {about['version']}\n"
-    )
-    points = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
-        for group, entries in about["entry-points"].items()
-    )
-    (info / "entry_points.txt").write_text(points)
-    return Installed(site)
+from stacks.policy.catalog import RULES
+from tests.extension import Installed
 
 
 def test_an_environment_of_the_extension_from_init_to_destroy(installed: Installed, tmp_path: Path) -> None:
@@ -106,6 +57,31 @@ def test_its_keys_are_held_to_like_ours(installed: Installed, tmp_path: Path) ->
     ours = installed.json("-C", tmp_path / "yard", "init", "--yes", "--set", "extension.account=a", code=2)
     assert "extension.account" in ours["error"]
     assert not (tmp_path / "yard").exists()
+
+
+def test_its_keys_differ_between_environments_in_words(installed: Installed, tmp_path: Path) -> None:
+    root = tmp_path / "yard"
+    for name, account in (("dev", "ada"), ("prod", "grace")):
+        own = ("--blueprint", "example", "--set", f"extension.account={account}", "--yes")
+        installed.json("-C", root, "--env", name, "init", *own)
+    told = installed("-C", root, "diff", "dev", "prod")
+    assert told.returncode == 0, told.stderr
+    assert "extension.account" in told.stdout
+    assert "Account there that this environment uses" in told.stdout
+
+
+def test_its_rules_are_listed_and_told_beside_those_of_the_pack(installed: Installed) -> None:
+    rules = {each["id"]: each for each in installed.json("policy")["rules"]}
+    assert list(rules) == [*(rule.id for rule in RULES), "example-folder-named"]
+    assert rules["example-folder-named"]["family"] == "the blueprint example"
+    told = installed("policy", "example-folder-named").stdout
+    for part in ("begins with team-", "swept once a month", "Rename it to team-NAME", "blueprint example"):
+        assert part in told
+    # Rules that cannot be read are told, and hide no others.
+    (installed.site / "team_blueprint" / "rules.py").unlink()
+    broken = installed("--json", "policy")
+    assert len(json.loads(broken.stdout)["rules"]) == len(RULES)
+    assert "blueprint example: its rules is 'team_blueprint.rules:RULES'" in broken.stderr
 
 
 def test_its_rules_stop_an_operation(installed: Installed, tmp_path: Path) -> None:

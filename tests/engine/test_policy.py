@@ -24,6 +24,7 @@ from stacks.policy.results import Verdict
 from stacks.project import Project
 from stacks.toolchain import find_engine
 from tests.conftest import Live
+from tests.extension import Installed
 from tui.cli.main import main
 
 RISKY = assign(EnvironmentSpec(), ["protected=yes", "storage.versioning=no"])
@@ -183,3 +184,54 @@ def test_any_program_is_judged_and_nothing_is_made(own: Project) -> None:
         assert bool(told) is not good
     assert Engine(own, "dev").resources()
     assert Verb.CREATE not in {step.verb for step in Engine(own, "dev").refresh().steps}
+
+
+FEW = """\
+from stacks.policy.rule import StackRule, example
+
+
+class FewFolders(StackRule):
+    id = "example-few-folders"
+    what = "A team has one folder on the share."
+    why = "The share is small."
+    fix = "Keep one."
+    types = frozenset({"modelyard:local:DataFolder"})
+    fails = example("modelyard:local:DataFolder")
+    passes = example("modelyard:local:File")
+
+    def findings(self, resources, setting):
+        for each in [each for each in resources if each.type in self.types][1:]:
+            yield each, "is one too many"
+
+
+RULES = (FewFolders(),)
+"""
+
+
+def test_a_rule_over_the_whole_stack_stops_up_before_anything_is_made(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """The engine judges such a rule when the program has ended: early in a preview, late in an update. So
+    every door previews first: here the command; tests/console have the guide and recovery."""
+    (installed.site / "team_blueprint" / "rules.py").write_text(FEW)
+    root = tmp_path / "yard"
+    made = root / ".modelyard" / "dev" / "data"
+    installed.json("-C", root, "init", "--blueprint", "example", "--yes")
+    stopped = installed.json("-C", root, "up", "--yes", code=1)
+    assert "policy example-few-folders: is one too many" in stopped["error"]
+    assert not made.exists()
+
+    program = (
+        "from pathlib import Path; from stacks.engine import Engine; from stacks.project import Project\n"
+        f"Engine(Project.find(Path({str(root)!r})), 'dev').up()"
+    )
+    late = installed.python("-c", program)
+    assert late.returncode != 0
+    assert "policy example-few-folders" in late.stderr
+    # The engine itself is late. When it no longer is, the previews are for people only.
+    assert len(list(made.glob("team-*"))) == 3
+    # What is there already is no excuse, and it is taken down as ever.
+    stopped = installed.json("-C", root, "up", "--yes", code=1)
+    assert "policy example-few-folders" in stopped["error"]
+    installed.json("-C", root, "destroy", "--yes", "--delete-data=dev")
+    assert not made.exists()

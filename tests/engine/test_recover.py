@@ -155,21 +155,7 @@ def test_a_torn_checksum_beside_the_state_stops_nothing(yard: Yard) -> None:
 
 
 def test_what_was_in_flight_stands_beside_the_truth(yard: Yard) -> None:
-    """Three operations cut short: of a service that runs, of a file that is gone, of one never begun."""
-    data = json.loads(yard.state.read_text())
-    latest = data["checkpoint"]["latest"]
-    by_name = {each["urn"].rsplit("::", 1)[-1]: each for each in latest["resources"]}
-    fresh = {**by_name["alpha-0.conf"], "urn": by_name["alpha-0.conf"]["urn"].replace("alpha-0", "omega")}
-    fresh["inputs"] = {**fresh["inputs"], "name": "omega.conf"}
-    del fresh["outputs"]
-    latest["pending_operations"] = [
-        {"resource": by_name["beta"], "type": "updating"},
-        {"resource": by_name["alpha-1.conf"], "type": "updating"},
-        {"resource": fresh, "type": "creating"},
-    ]
-    yard.state.write_text(json.dumps(data))
-    gone = Home(yard.project.folder("dev")).config / "alpha-1.conf"
-    gone.unlink()
+    gone = crowd.cut_short(yard.project)
     code, document = yard.recover()
     assert (code, document["next"]) == (ExitCode.FAILED, "forget-pending")
     told = {each["resource"]: (each["what"], each["recorded"], each["truth"]) for each in document["faults"]}

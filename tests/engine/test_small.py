@@ -119,6 +119,25 @@ def test_an_edited_config_file_is_put_right(small: Project) -> None:
     assert path.read_text() == before
 
 
+def test_without_a_monitor_drift_is_told_all_the_same(
+    small: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The nightly check of an environment without a monitor ends as the environment is."""
+    config = Home(small.folder("dev")).config / "s3.json"
+    good = config.read_text()
+    words = ["-C", str(small.root), "drift", "--alert"]
+    assert main(words) == ExitCode.DONE
+    assert "△ no alert was resolved: this environment has no monitoring" in capsys.readouterr().err
+    config.write_text("{}")
+    try:
+        assert main(words) == ExitCode.FAILED
+    finally:
+        config.write_text(good)
+    told = capsys.readouterr()
+    assert "△ file s3.json  edited: text" in told.out
+    assert "△ no alert was raised: this environment has no monitoring" in told.err
+
+
 def test_one_key_touches_only_its_service(small: Project) -> None:
     started: list[str] = []
 

@@ -107,8 +107,16 @@ def test_the_jenkinsfile_parses_as_groovy_and_has_its_stages(tmp_path: Path) -> 
         assert parser.parse(broken.encode()).root_node.has_error
     assert re.findall(r"stage\('([^']+)'\)", text) == [
         "install",
-        *(f"{verb} {name}" for name in ("dev", "staging-eu", "prod") for verb in ("preview", "up", "drift")),
+        *(
+            stage
+            for name in ("dev", "staging-eu", "prod")
+            for stage in (name, f"preview {name}", f"up {name}", f"drift {name}")
+        ),
     ]
+    # What the three stages of an environment share is set once, around them.
+    assert text.count("credentials('modelyard-passphrase-dev')") == 1
+    assert text.count("credentials('modelyard-oidc-token')") == len(("staging-eu", "prod"))
+    assert text.count("${env.WORKSPACE}/.venv/bin:${env.PATH}") == 1
     assert text.count("input {") == 1
     assert "lock('modelyard-flights')" in text
 
@@ -128,6 +136,20 @@ def test_github_never_runs_two_ups_at_once_and_asks_for_approval(tmp_path: Path)
     # A nightly check or a preview that waits for a reviewer would never run.
     assert "environment" not in jobs["preview"]
     assert "environment" not in jobs["drift"]
+
+
+@pytest.mark.parametrize("platform", ["github", "gitlab", "azure", "jenkins"])
+def test_every_night_each_environment_is_checked_and_the_monitor_told(tmp_path: Path, platform: str) -> None:
+    text = "".join(written(make(tmp_path), platform).values())
+    named = {"github": ['"$ENVIRONMENT"'], "gitlab": ['"$ENVIRONMENT"']}
+    for name in named.get(platform, ["dev", "staging-eu", "prod"]):
+        assert text.count(f"modelyard --env {name} drift --alert") == 1
+    # One that drifted must not keep the next from being looked at.
+    if platform == "github":
+        jobs = yaml.safe_load((tmp_path / ".github/workflows/modelyard.yml").read_text())["jobs"]
+        assert jobs["drift"]["strategy"]["fail-fast"] is False
+    if platform == "jenkins":
+        assert text.count("catchError(buildResult: 'FAILURE', stageResult: 'FAILURE')") == 3
 
 
 @pytest.mark.parametrize("platform", ["github", "gitlab", "azure", "jenkins"])

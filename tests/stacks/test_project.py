@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import stacks.project
+import stacks.disk
 from blueprints.errors import Problem, UsageProblem
 from blueprints.keys import assign
 from blueprints.spec import EnvironmentSpec
@@ -74,7 +74,7 @@ def test_what_git_ignores_already_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", [0, 1, 2, 3, 4])
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    real, count = stacks.project.write_file, [0]
+    real, count = stacks.disk.write_file, [0]
 
     def full(path: Path, text: str, mode: int = 0o644) -> None:
         if count[0] == written:
@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         count[0] += 1
         real(path, text, mode)
 
-    monkeypatch.setattr(stacks.project, "write_file", full)
+    monkeypatch.setattr(stacks.disk, "write_file", full)
     for root in (tmp_path, tmp_path / "new" / "yard"):
         count[0] = 0
         with pytest.raises(Problem, match="disk is full"):

@@ -43,21 +43,25 @@ class AnswerStep(Step):
             yield self._row("project", self.answers.project)
             yield self._row("environment", self.answers.environment)
             group = ""
-            for key in keys():
+            for key in keys(blueprint=self.answers.blueprint):
                 if key.path.startswith(_SKIPPED):
                     continue
                 head = key.path.partition(".")[0] if "." in key.path else "environment"
                 if head != group:
                     group = head
-                    yield Static(f"{group} · defaults are safe", classes="group")
-                yield self._row(key.path, self.answers.settings.get(key.path, default_text(key.path)))
+                    own = group == "extension"
+                    named = f"{self.answers.blueprint} · keys of the blueprint's own" if own else group
+                    yield Static(f"{named} · defaults are safe", classes="group")
+                default = default_text(key.path, self.answers.blueprint)
+                yield self._row(key.path, self.answers.settings.get(key.path, default))
         yield Static(id="about", markup=False)
 
     def _row(self, path: str, value: str) -> Horizontal:
-        field = Input(value, id=path.replace(".", "--"), placeholder="free port" if "port" in path else "")
+        name = path.replace(".", "--")
+        field = Input(value, id=name, placeholder="free port" if path.endswith(".port") else "")
         # The name of a project that is on disk stays: its state and its files carry it.
         field.disabled = path in _NAMES and self.guide.project is not None
-        fault = Static(_meaning(path), id=f"fault-{path.replace('.', '--')}", classes="fault", markup=False)
+        fault = Static(self._meaning(path), id=f"fault-{name}", classes="fault", markup=False)
         return Horizontal(Label(path.rpartition(".")[2].replace("_", " ")), field, fault, classes="row")
 
     def on_mount(self) -> None:
@@ -74,10 +78,11 @@ class AnswerStep(Step):
     def _tell(self, path: str, text: str) -> None:
         """Below the form, whole: what the answer means, and what is wrong with it or expected."""
         fault = self.answers.fault(path, text)
-        expected = "" if path in _NAMES else f"Expected: {find(path).expected}."
+        expected = "" if path in _NAMES else f"Expected: {find(path, self.answers.blueprint).expected}."
         about = self.query_one("#about", Static)
         # The reason first: what comes last may find no room on a small terminal.
-        about.update(f"▲ {fault}\n{_meaning(path)}" if fault else f"{_meaning(path)}\n{expected}")
+        meaning = self._meaning(path)
+        about.update(f"▲ {fault}\n{meaning}" if fault else f"{meaning}\n{expected}")
         about.set_class(bool(fault), "-wrong")
 
     @on(Input.Changed)
@@ -87,7 +92,7 @@ class AnswerStep(Step):
         event.input.set_class(bool(fault), "-wrong")
         beside = self.query_one(f"#fault-{event.input.id}", Static)
         beside.set_class(bool(fault), "-wrong")
-        beside.update(f"▲ {fault}" if fault else _meaning(path))
+        beside.update(f"▲ {fault}" if fault else self._meaning(path))
         if event.input.has_focus:
             self._tell(path, text)
         if path == "project":
@@ -113,6 +118,5 @@ class AnswerStep(Step):
             return
         self.guide.go(4)
 
-
-def _meaning(path: str) -> str:
-    return _NAMES.get(path) or find(path).meaning
+    def _meaning(self, path: str) -> str:
+        return _NAMES.get(path) or find(path, self.answers.blueprint).meaning

@@ -24,8 +24,9 @@ from stacks.engine.events import Event, Outcome, Plan
 from stacks.policy.results import exceptions_used
 from stacks.project import Project
 from tui.guide.answer import AnswerStep
+from tui.guide.apply import ApplyStep
 from tui.guide.choose import ChooseStep
-from tui.guide.operate import ApplyStep, PreviewStep
+from tui.guide.preview import PreviewStep
 from tui.guide.recommend import RecommendStep
 from tui.guide.state import Answers
 from tui.guide.step import Step
@@ -132,15 +133,31 @@ class GuideApp(App[Finished]):
         for used in exceptions_used(self.plan.policy if self.plan else ()):
             self._audit("policy.exception.used", after=used)
         self._audit("environment.up.started")
-        # What a first attempt has begun is in the state: another one goes on from there.
-        plan, self._tried = (None if self.plan is self._tried else self.plan), self.plan
+        again, self._tried = self.plan is self._tried, self.plan
         try:
-            outcome = engine.up(plan)
+            outcome = engine.up(self._looked_again(engine) if again else self.plan)
         except Problem as problem:
             self._audit("environment.up.failed", after={"reason": problem.what})
             raise
         self._audit("environment.up.done", after={"changes": outcome.changes})
         return outcome
+
+    def _looked_again(self, engine: Engine) -> Plan:
+        """The plan of another attempt. What the first has begun is in the state; only a preview judges the
+        rules over the whole stack before anything more is made.
+
+        Raises:
+            Problem: A rule is broken, the preview fails, or more data is at stake than was agreed to.
+        """
+        plan = engine.preview()
+        agreed = {step.urn for step in self.plan.dangerous} if self.plan else set()
+        more = ", ".join(f"{step.type} {step.name}" for step in plan.dangerous if step.urn not in agreed)
+        if more:
+            raise Problem(
+                f"data may be lost that nobody was asked about: {more}",
+                todo="esc, then the preview asks for each by its name",
+            )
+        return plan
 
     def _audit(self, action: str, after: object = None) -> None:
         assert self.project is not None

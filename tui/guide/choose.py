@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from blueprints.catalog import Blueprint, catalog
 from blueprints.errors import Problem
+from blueprints.keys import keys
 from blueprints.layers import Layer
 from blueprints.recommend import recommend
 from stacks.doctor import Check, needs
@@ -184,9 +185,11 @@ class ChooseStep(Step):
                 return
 
     def action_next(self) -> None:
-        """To the answers, unless this release cannot build the blueprint."""
+        """To the answers, unless this release cannot build the blueprint or read its keys."""
         try:
             catalog()[self.answers.blueprint].require_built()
+            # Another package's keys may be unreadable: better told here than where they are asked for.
+            keys(blueprint=self.answers.blueprint)
         except Problem as problem:
             self.query_one("#reason", Static).update(f"△ {problem.what}. Choose local to go on.")
             return

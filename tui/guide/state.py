@@ -32,7 +32,7 @@ class Answers:
     def set(self, path: str, text: str) -> Answers:
         """With another answer; the default's text takes the key out."""
         kept = {key: value for key, value in self.settings.items() if key != path}
-        if text != default_text(path):
+        if text != default_text(path, self.blueprint):
             kept[path] = text
         return replace(self, settings=kept)
 
@@ -54,7 +54,12 @@ class Answers:
 
     def assignments(self) -> list[str]:
         """``key=value`` of every changed key, in the order of the spec."""
-        return [f"{key.path}={self.settings[key.path]}" for key in keys() if key.path in self.settings]
+        try:
+            known = keys(blueprint=self.blueprint)
+        except Problem:
+            # Another package's keys that cannot be read: refused when it is chosen, not when it is looked at.
+            known = keys()
+        return [f"{key.path}={self.settings[key.path]}" for key in known if key.path in self.settings]
 
     def command(self) -> str:
         """The command that does the same without the guide."""
@@ -75,17 +80,17 @@ class Answers:
                 return f"{text} is a folder of Modelyard's own"
             good = re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", text)
             return "" if good else "use 1 to 40 lower-case letters, digits, hyphens, first a letter"
-        others = Answers("p", settings={k: v for k, v in self.settings.items() if k != path})
+        others = replace(self, settings={k: v for k, v in self.settings.items() if k != path})
         try:
             base = others.spec()
         except Problem:
-            base = EnvironmentSpec()
+            base = EnvironmentSpec(blueprint=self.blueprint)
         return problem_with(path, text, base)
 
 
-def default_text(path: str) -> str:
-    """The default of a key as a person types it."""
-    value = find(path).default
+def default_text(path: str, blueprint: str = "") -> str:
+    """The default of a key, of the blueprint's own too, as a person types it."""
+    value = find(path, blueprint if path.startswith("extension.") else "").default
     if value is None:
         return ""
     if isinstance(value, bool):

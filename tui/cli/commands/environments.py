@@ -37,8 +37,9 @@ def run(args: Namespace, out: Output) -> int:
 def _diff(project: Project, args: Namespace, out: Output) -> int:
     from blueprints.keys import differences, keys
 
-    meanings = {key.path: key.meaning for key in keys()}
-    found = differences(project.spec(args.source), project.spec(args.target))
+    source, target = project.spec(args.source), project.spec(args.target)
+    meanings = {key.path: key.meaning for key in keys(blueprint=target.blueprint)}
+    found = differences(source, target)
     out.table(
         ("key", args.source, args.target, "meaning"),
         ((path, words(before), words(after), meanings[path].split(". ")[0]) for path, before, after in found),

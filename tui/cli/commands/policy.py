@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from blueprints.errors import ExitCode, UsageProblem
+from blueprints.errors import ExitCode, Problem, UsageProblem
 from tui.cli.output import Output
 
 if TYPE_CHECKING:
@@ -23,32 +23,47 @@ def add(parser: ArgumentParser, name: str) -> None:
 
 
 def run(args: Namespace, out: Output) -> int:
-    """All rules, one rule, or the pack's folder. Needs no project."""
+    """All rules, those of other packages' blueprints too, one rule, or the pack's folder; no project."""
     from stacks.policy import pack_folder
-    from stacks.policy.catalog import BY_ID, FAMILIES
 
+    folder = str(pack_folder())
     if args.rule == "path":
-        out.line(str(pack_folder()))
-        out.document({"path": str(pack_folder())})
-    elif args.rule:
-        rule = _find(args.rule, BY_ID)
+        out.line(folder)
+        out.document({"path": folder})
+        return ExitCode.DONE
+    families = _families(out)
+    if args.rule:
+        family, rule = _find(args.rule, families)
         for text in (rule.id, rule.severity.value, rule.what, f"why  {rule.why}", f"do   {rule.fix}"):
             out.line(text)
-        out.document(_document(rule))
-    else:
-        rows = [(rule.id, rule.severity.value, rule.what) for rule in BY_ID.values()]
-        out.table(("rule", "severity", "demand"), rows)
-        out.document(
-            {
-                "path": str(pack_folder()),
-                "rules": [
-                    {"family": family} | _document(rule)
-                    for family, rules in FAMILIES.items()
-                    for rule in rules
-                ],
-            }
-        )
+        out.line(f"of   {family}")
+        out.document({"family": family} | _document(rule))
+        return ExitCode.DONE
+    listed = [(family, rule) for family, rules in families.items() for rule in rules]
+    out.table(
+        ("rule", "severity", "of", "demand"),
+        [(rule.id, rule.severity.value, family, rule.what) for family, rule in listed],
+    )
+    out.document({"path": folder, "rules": [{"family": family} | _document(rule) for family, rule in listed]})
     return ExitCode.DONE
+
+
+def _families(out: Output) -> dict[str, tuple[Rule, ...]]:
+    """The pack's families, then one for each blueprint that brings rules of its own. One whose rules cannot
+    be read is told, and hides nothing else."""
+    from blueprints.catalog import catalog
+    from stacks.policy.catalog import FAMILIES
+
+    found = dict(FAMILIES)
+    for name, blueprint in catalog().items():
+        try:
+            own = tuple(blueprint.attribute("rules", ()))
+        except Problem as problem:
+            out.say(f"▲ {problem}")
+            continue
+        if own:
+            found[f"the blueprint {name}"] = own
+    return found
 
 
 def _document(rule: Rule) -> dict[str, object]:
@@ -62,15 +77,23 @@ def _document(rule: Rule) -> dict[str, object]:
     }
 
 
-def _find(name: str, known: dict[str, Rule]) -> Rule:
-    if name not in known:
-        import difflib
+def _find(name: str, families: dict[str, tuple[Rule, ...]]) -> tuple[str, Rule]:
+    """The rule called ``name``, and its family.
 
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        raise UsageProblem(
-            f"no rule is called {name!r}",
-            where="modelyard policy",
-            expected="an id that modelyard policy lists, or path",
-            todo=f"did you mean {near[0]}?" if near else "modelyard policy",
-        )
-    return known[name]
+    Raises:
+        UsageProblem: There is none; names the nearest.
+    """
+    for family, rules in families.items():
+        for rule in rules:
+            if rule.id == name:
+                return family, rule
+    import difflib
+
+    known = [rule.id for rules in families.values() for rule in rules]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    raise UsageProblem(
+        f"no rule is called {name!r}",
+        where="modelyard policy",
+        expected="an id that modelyard policy lists, or path",
+        todo=f"did you mean {near[0]}?" if near else "modelyard policy",
+    )
