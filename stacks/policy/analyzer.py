@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from concurrent import futures
 from importlib.util import find_spec
@@ -58,7 +57,8 @@ def main() -> None:
     rpc.add_AnalyzerServicer_to_server(Analyzer(setting, policies), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
     server.wait_for_termination()
 
 
