@@ -158,13 +158,14 @@ class Watcher:
             self._outputs(metadata)
         if naming.is_plumbing(metadata.type):
             return
+        refreshed = metadata.urn in self._refreshing
+        if self.operation == "preview" and not refreshed:
+            return  # told when it was planned
         step = self._step(metadata)
         seconds = time.monotonic() - self._began.get(metadata.urn, time.monotonic())
-        if metadata.urn in self._refreshing:
+        if refreshed:
             self._refreshing.discard(metadata.urn)
             self._refreshed(metadata, step, seconds)
-            return
-        if self.operation == "preview":
             return
         self._keep(step)
         if step.verb not in _QUIET:

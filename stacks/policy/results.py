@@ -129,7 +129,7 @@ class PolicyReport:
         rule = self._rules.get(policy.removeprefix(EXCEPTED))
         if rule is None:
             return
-        # pulumi-policy puts the rule's description first, on a line of its own.
+        # The rule's demand comes first, on a line of its own.
         text = message.strip().removeprefix(rule.what).strip()
         name = urn.rsplit("::", 1)[-1]
         finding = Finding(urn, name, text.split(_MORE, 1)[0].strip())

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped]
+from pulumi.runtime import rpc
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from blueprints.errors import UsageProblem
@@ -22,8 +23,10 @@ from blueprints.spec import EnvironmentSpec, PolicyException
 from stacks.policy import pack_folder
 from stacks.policy.catalog import BY_ID, RULES
 from stacks.policy.exceptions import check_exceptions, today
+from stacks.policy.pack import configured
 from stacks.policy.results import PolicyReport, Verdict, advice, exceptions_used, headline
-from stacks.policy.rule import Example, Rule, Severity
+from stacks.policy.rule import UNKNOWN, Example, Rule, Setting, Severity
+from stacks.policy.values import plain
 from stacks.project import Project
 
 TOMORROW, YESTERDAY = today() + timedelta(days=1), today() - timedelta(days=1)
@@ -110,6 +113,98 @@ def test_the_process_tells_all_its_rules(analyzers: dict[bool, Any]) -> None:
 
     info = analyzers[False].GetAnalyzerInfo(Empty())
     assert [each.name for each in info.policies] == [rule.id for rule in RULES]
+
+
+LEVELS = [
+    (analyzer_pb2.ADVISORY, [analyzer_pb2.ADVISORY]),
+    (analyzer_pb2.REMEDIATE, [analyzer_pb2.MANDATORY]),
+    (analyzer_pb2.DISABLED, []),
+]
+
+
+@pytest.mark.parametrize(
+    "rule", [BY_ID["local-loopback-only"], BY_ID["objects-versioned"]], ids=["one", "stack"]
+)
+def test_a_policy_pack_config_sets_the_level(rule: Rule) -> None:
+    spec = assign(EnvironmentSpec(), ["protected=yes"]) if rule.fails.setting.protected else EnvironmentSpec()
+    with analyzer(spec) as client:
+        for level, expected in LEVELS:
+            chosen = {rule.id: analyzer_pb2.PolicyConfig(enforcementLevel=level)}
+            client.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=chosen))
+            said = {
+                each.enforcementLevel for each in judged(client, rule.fails) if each.policyName == rule.id
+            }
+            assert sorted(said) == expected
+
+
+def test_the_process_changes_no_resource(analyzers: dict[bool, Any]) -> None:
+    request = analyzer_pb2.AnalyzeRequest(type="modelyard:local:Port", name="it")
+    assert analyzers[False].Remediate(request) == analyzer_pb2.RemediateResponse()
+
+
+def test_properties_become_plain_data() -> None:
+    signature, secret = rpc._special_sig_key, rpc._special_secret_sig
+    properties = Struct()
+    properties.update(
+        {
+            "text": "a",
+            "count": 3,
+            "ratio": 0.5,
+            "on": True,
+            "nothing": None,
+            "unknown": rpc.UNKNOWN,
+            "list": [1, rpc.UNKNOWN, {"deep": {signature: secret, "value": [rpc.UNKNOWN, "b"]}}],
+            "password": {signature: secret, "value": "hunter2"},
+            "later": {signature: secret, "value": rpc.UNKNOWN},
+        }
+    )
+    found = plain(properties)
+    assert found == {
+        "text": "a",
+        "count": 3,
+        "ratio": 0.5,
+        "on": True,
+        "nothing": None,
+        "unknown": UNKNOWN,
+        "list": [1, UNKNOWN, {"deep": [UNKNOWN, "b"]}],
+        "password": "hunter2",
+        "later": UNKNOWN,
+    }
+    assert isinstance(found["count"], int)
+
+
+def test_the_analyzer_starts_without_the_sdk() -> None:
+    heavy = "{'pulumi', 'pydantic', 'psycopg', 'boto3', 'textual', 'mlflow'}"
+    code = f"import sys, stacks.policy.analyzer; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_blueprints_rules_may_import_the_sdk() -> None:
+    """Its protobufs, loaded without it, are the ones it then uses itself."""
+    code = (
+        "import stacks.policy.analyzer as ours, pulumi;"
+        "from pulumi.runtime.proto import analyzer_pb2 as theirs;"
+        "assert theirs.AnalyzeRequest is ours.pb.AnalyzeRequest"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "",
+        "{}",
+        "[]",
+        "no json",
+        '{"modelyard:spec": "[1]"}',
+        '{"modelyard:spec": "{\\"blueprint\\":\\"none\\"}"}',
+    ],
+)
+def test_a_spec_that_cannot_be_read_leaves_the_packs_rules(config: str) -> None:
+    setting, policies = configured(config)
+    assert setting == Setting()
+    assert [each.rule for each in policies] == list(RULES)
 
 
 def exception(until: date, resource: str = "", rule: str = "local-loopback-only") -> PolicyException:
