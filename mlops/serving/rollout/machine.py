@@ -70,22 +70,7 @@ def deploy(
         versions: The versions the model has; None: not known, any is taken.
         metrics: What can be measured here, as :attr:`Gate.source` names it.
     """
-    _refuse_frozen(state, f"deploy version {version}")
-    if state.active:
-        raise _refusal(
-            f"version {state.active.candidate} is being rolled out, one at a time",
-            "wait, or modelyard promote or rollback first",
-        )
-    _refuse_unknown(version, versions)
-    if version == state.champion:
-        raise _refusal(f"version {version} is the champion already")
-    if state.shadow not in (None, version) and strategy.mirrors:
-        raise _refusal(
-            f"version {state.shadow} gets the copies of the traffic that {strategy.kind} needs",
-            "modelyard shadow off first",
-        )
-    if state.champion:
-        _refuse_blind(strategy, metrics)
+    _refuse_deploy(state, version, strategy, versions, metrics)
     rollout = Rollout.model_validate(
         {
             "id": rollout_id(state.revision, version, now),
@@ -107,6 +92,31 @@ def deploy(
         update["shadow"] = None
         text += ", and is no standing shadow any more"
     return changed(state, now, by, text, **update)
+
+
+def _refuse_deploy(
+    state: Deployment,
+    version: str,
+    strategy: Strategy,
+    versions: Collection[str] | None,
+    metrics: Collection[str],
+) -> None:
+    _refuse_frozen(state, f"deploy version {version}")
+    if state.active:
+        raise _refusal(
+            f"version {state.active.candidate} is being rolled out, one at a time",
+            "wait, or modelyard promote or rollback first",
+        )
+    _refuse_unknown(version, versions)
+    if version == state.champion:
+        raise _refusal(f"version {version} is the champion already")
+    if state.shadow not in (None, version) and strategy.mirrors:
+        raise _refusal(
+            f"version {state.shadow} gets the copies of the traffic that {strategy.kind} needs",
+            "modelyard shadow off first",
+        )
+    if state.champion:
+        _refuse_blind(strategy, metrics)
 
 
 def loaded(state: Deployment, version: str, *, now: float, by: str = MACHINE) -> Deployment:

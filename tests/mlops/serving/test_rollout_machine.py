@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from blueprints.errors import ExitCode, Problem
@@ -403,3 +405,35 @@ def test_nothing_to_do_is_refused_in_a_sentence() -> None:
     with pytest.raises(Problem, match="not paused"):
         machine.resume(rolling_out(), now=30, by="ann")
     assert machine.tick(first(), 1e9, ()) == first()
+
+
+def test_argo_4612_the_candidate_never_gets_more_than_its_step_says() -> None:
+    passed = all_of(CANARY, "pass")
+    state, now = rolling_out(), 20.0
+    while state.active:
+        share = CANARY.steps[state.active.step].weight / 100
+        for held in (
+            state,
+            machine.pause(state, now=now, by="ann"),
+            machine.freeze(state, "audit", now=now, by="ann"),
+            machine.tick(state, now, (), 0),
+        ):
+            assert table(held, now).weight("2") == share
+        assert table(machine.rollback(state, now=now, by="ann"), now).weight("2") == 0
+        now += 61
+        state = machine.tick(state, now, passed, 10**6)
+
+
+def test_flagger_1816_no_rollback_is_silent() -> None:
+    ways: tuple[Callable[[Deployment], Deployment], ...] = (
+        lambda state: machine.tick(state, 30, all_of(CANARY, "pass", drift="fail"), 100),
+        lambda state: machine.rollback(state, now=30, by="ann"),
+        lambda state: machine.load_failed(state, "2", "no such file", now=30),
+        lambda state: machine.alias_moved(state, "3", ROLLING, now=30),
+    )
+    for way in ways:
+        before = rolling_out()
+        after = way(before)
+        told = [event for event in after.events if event not in before.events]
+        assert any("rollout of version 2 is over: " in event.text for event in told)
+        assert all(event.by for event in told)
