@@ -50,7 +50,9 @@ __all__ = [
 ALWAYS = frozenset({"errors", "latency", "contract", "drift"})
 #: How long a champion that was rolled back stays loaded, seconds.
 KEEP_AFTER_ROLLBACK = 3600.0
+#: Characters: with these, the state fits its tag whatever else happens.
 _MOST_FLAGS = 1_500
+_MOST_STRATEGY = 600
 
 
 def deploy(
@@ -115,6 +117,9 @@ def _refuse_deploy(
             f"version {state.shadow} gets the copies of the traffic that {strategy.kind} needs",
             "modelyard shadow off first",
         )
+    size = len(strategy.to_text())
+    if size > _MOST_STRATEGY:
+        raise _refusal(f"the strategy takes {size} characters, the registry has room for {_MOST_STRATEGY}")
     if state.champion:
         _refuse_blind(strategy, metrics)
 
@@ -276,7 +281,8 @@ def set_flags(
         _refuse_frozen(state, "turn flags on or change their rules")
     for rule in flags.rules:
         _refuse_unknown(rule.version, versions)
-    size = len(json.dumps(flags.model_dump(mode="json", exclude_defaults=True), separators=(",", ":")))
+    data = flags.model_dump(mode="json", exclude_defaults=True)
+    size = len(json.dumps(data, separators=(",", ":"), ensure_ascii=False))
     if size > _MOST_FLAGS:
         raise _refusal(f"the rules take {size} characters, the registry has room for {_MOST_FLAGS}")
     text = f"flags {'on' if flags.on else 'off'}, {len(flags.rules)} rules"
