@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from mlops.serving.evidence import Evidence
 from mlops.serving.rollout import sequential
+from mlops.serving.rollout.gates import Gate
 from mlops.serving.rollout.state import Judgement, Verdict
-from mlops.serving.rollout.strategy import Gate, Strategy
+from mlops.serving.rollout.strategy import Strategy
 
 #: Memory that differs by less is noise of the allocator, bytes.
 MEMORY_NOISE = 128 * 2**20

@@ -50,7 +50,9 @@ __all__ = [
 ALWAYS = frozenset({"errors", "latency", "contract", "drift"})
 #: How long a champion that was rolled back stays loaded, seconds.
 KEEP_AFTER_ROLLBACK = 3600.0
+#: Characters: with these, the state fits its tag whatever else happens.
 _MOST_FLAGS = 1_500
+_MOST_STRATEGY = 600
 
 
 def deploy(
@@ -70,22 +72,7 @@ def deploy(
         versions: The versions the model has; None: not known, any is taken.
         metrics: What can be measured here, as :attr:`Gate.source` names it.
     """
-    _refuse_frozen(state, f"deploy version {version}")
-    if state.active:
-        raise _refusal(
-            f"version {state.active.candidate} is being rolled out, one at a time",
-            "wait, or modelyard promote or rollback first",
-        )
-    _refuse_unknown(version, versions)
-    if version == state.champion:
-        raise _refusal(f"version {version} is the champion already")
-    if state.shadow not in (None, version) and strategy.mirrors:
-        raise _refusal(
-            f"version {state.shadow} gets the copies of the traffic that {strategy.kind} needs",
-            "modelyard shadow off first",
-        )
-    if state.champion:
-        _refuse_blind(strategy, metrics)
+    _refuse_deploy(state, version, strategy, versions, metrics)
     rollout = Rollout.model_validate(
         {
             "id": rollout_id(state.revision, version, now),
@@ -107,6 +94,34 @@ def deploy(
         update["shadow"] = None
         text += ", and is no standing shadow any more"
     return changed(state, now, by, text, **update)
+
+
+def _refuse_deploy(
+    state: Deployment,
+    version: str,
+    strategy: Strategy,
+    versions: Collection[str] | None,
+    metrics: Collection[str],
+) -> None:
+    _refuse_frozen(state, f"deploy version {version}")
+    if state.active:
+        raise _refusal(
+            f"version {state.active.candidate} is being rolled out, one at a time",
+            "wait, or modelyard promote or rollback first",
+        )
+    _refuse_unknown(version, versions)
+    if version == state.champion:
+        raise _refusal(f"version {version} is the champion already")
+    if state.shadow not in (None, version) and strategy.mirrors:
+        raise _refusal(
+            f"version {state.shadow} gets the copies of the traffic that {strategy.kind} needs",
+            "modelyard shadow off first",
+        )
+    size = len(strategy.to_text())
+    if size > _MOST_STRATEGY:
+        raise _refusal(f"the strategy takes {size} characters, the registry has room for {_MOST_STRATEGY}")
+    if state.champion:
+        _refuse_blind(strategy, metrics)
 
 
 def loaded(state: Deployment, version: str, *, now: float, by: str = MACHINE) -> Deployment:
@@ -266,7 +281,8 @@ def set_flags(
         _refuse_frozen(state, "turn flags on or change their rules")
     for rule in flags.rules:
         _refuse_unknown(rule.version, versions)
-    size = len(json.dumps(flags.model_dump(mode="json", exclude_defaults=True), separators=(",", ":")))
+    data = flags.model_dump(mode="json", exclude_defaults=True)
+    size = len(json.dumps(data, separators=(",", ":"), ensure_ascii=False))
     if size > _MOST_FLAGS:
         raise _refusal(f"the rules take {size} characters, the registry has room for {_MOST_FLAGS}")
     text = f"flags {'on' if flags.on else 'off'}, {len(flags.rules)} rules"

@@ -231,3 +231,16 @@ def samples_for_rate(rate: float, tolerance: float, alpha: float, most: int = 10
         else:
             low = middle + 1
     return low
+
+
+def detectable(rate: float, samples: int, alpha: float) -> float:
+    """The least difference to the champion's ``rate``, known exactly, that ``samples`` of the candidate show
+    when its observed rate is its true one (half of the time it shows earlier); at most 1 - rate."""
+    low, high = 0.0, 1.0 - rate
+    while high - low > 1e-5:
+        middle = (low + high) / 2
+        if bernoulli((rate + middle) * samples, samples, alpha / 2)[0] > rate:
+            high = middle
+        else:
+            low = middle
+    return high

@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from blueprints.errors import Problem
-from mlops.serving.rollout.strategy import Part, Strategy, parse
+from mlops.serving.rollout.gates import Part
+from mlops.serving.rollout.strategy import Strategy, parse
 
 TAG = "modelyard.deployment"
 #: A tag of a registered model holds 5,000 characters; the rest is room for one more event.

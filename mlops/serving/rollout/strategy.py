@@ -9,137 +9,23 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from blueprints.errors import UsageProblem
+from mlops.serving.rollout.gates import Gate, Part, number, parsed
 
 Kind = Literal["rolling", "blue-green", "canary", "shadow", "ab"]
-GateKind = Literal["errors", "latency", "contract", "drift", "performance", "business", "better", "memory"]
 OnFail = Literal["rollback", "freeze"]
 OnInconclusive = Literal["wait", "pause", "rollback", "proceed"]
 
 _KINDS: tuple[str, ...] = get_args(Kind)
-_GATES: tuple[str, ...] = get_args(GateKind)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_METRIC = r"-?[A-Za-z_][A-Za-z0-9_./-]{0,59}"
 _EXPECTED = (
     "rolling | blue-green | canary | shadow | ab, then steps and options: canary:5@2m,25@200n,50@manual,100 "
     "or blue-green:10m,keep=4h or shadow:1h or ab:50,metric=conversion"
 )
-#: Tolerances that a laptop's traffic can decide within minutes, see the docstrings of `analysis`.
-_TOLERANCE: dict[str, float] = {
-    "errors": 0.02,
-    "latency": 0.4,
-    "contract": 0.02,
-    "drift": 0.2,
-    "performance": 0.05,
-    "business": 0.05,
-    "better": 0.0,
-    "memory": 1.0,
-}
-_SAMPLES: dict[str, int] = {"memory": 5}
-_MIN_SAMPLES = 50
-#: The expansion of the Gaussian that means rest on is worth nothing earlier.
-_MIN_MEAN = 100
-
-
-class Part(BaseModel):
-    """Base of every part of the desired state: unknown keys are refused, values never change in place."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    def but(self, **update: Any) -> Self:
-        """The same with some fields different, checked like any other (``model_copy`` checks nothing)."""
-        return type(self).model_validate({**dict(self), **update})
-
-
-def _default_samples(kind: str) -> int:
-    if kind in ("performance", "business", "better"):
-        return _MIN_MEAN
-    return _SAMPLES.get(kind, _MIN_SAMPLES)
-
-
-class Gate(Part):
-    """One question that is asked of the candidate, against the champion in the same period."""
-
-    kind: GateKind
-    """What is compared."""
-    tolerance: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    """How much worse the candidate may be: a share of requests (errors, contract), of the champion's value
-    (latency, performance, business, memory), a distance of distributions 0 to 1 (drift); for better: how
-    much better it has to be, a share of the champion's value."""
-    metric: Annotated[str, Field(pattern=f"^({_METRIC})?$")] = ""
-    """Business metric (business, better); with - in front: less is better."""
-    percentile: Annotated[float, Field(gt=0, lt=100)] = 95.0
-    """Percentile of the latency (latency only)."""
-    samples: Annotated[int, Field(ge=1, le=10_000_000)] = _MIN_SAMPLES
-    """Samples each arm has to have before there is any verdict but inconclusive."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("kind") not in _GATES:
-            return data
-        kind = str(data["kind"])
-        return {"tolerance": _TOLERANCE[kind], "samples": _default_samples(kind), **data}
-
-    @model_validator(mode="after")
-    def _check(self) -> Gate:
-        needs = self.kind in ("business", "better")
-        if needs and not self.metric:
-            raise ValueError(f"{self.kind} needs a metric: {self.kind}@conversion")
-        if self.metric and not needs:
-            raise ValueError(f"{self.kind} takes no metric")
-        if self.percentile != 95.0 and self.kind != "latency":
-            raise ValueError(f"{self.kind} takes no percentile")
-        return self
-
-    @property
-    def name(self) -> str:
-        """``errors``, ``latency@p99``, ``business@conversion``: unique within a strategy."""
-        if self.kind == "latency" and self.percentile != 95.0:
-            return f"latency@p{self.percentile:g}"
-        return f"{self.kind}@{self.metric}" if self.metric else self.kind
-
-    @property
-    def source(self) -> str:
-        """Name of the evidence it is decided by, as the deployment's resolvable metrics are named:
-        ``errors``, ``latency``, ``contract``, ``drift``, ``performance``, ``memory``, ``business:NAME``."""
-        return f"business:{self.metric.lstrip('-')}" if self.metric else self.kind
-
-    def to_text(self) -> str:
-        """``NAME[@WHAT][:TOLERANCE[:SAMPLES]]``, defaults left out."""
-        samples = self.samples != _default_samples(self.kind)
-        text = self.name
-        if samples or self.tolerance != _TOLERANCE[self.kind]:
-            text += f":{_number(self.tolerance)}"
-        return f"{text}:{self.samples}" if samples else text
-
-    @classmethod
-    def from_text(cls, text: str) -> Gate:
-        """What :meth:`to_text` made.
-
-        Raises:
-            ValueError: It is no gate; the text says why.
-        """
-        head, *numbers = text.split(":")
-        kind, _, what = head.partition("@")
-        if kind not in _GATES:
-            raise ValueError(f"no gate {kind!r}, gates are {', '.join(_GATES)}")
-        data: dict[str, Any] = {"kind": kind}
-        if what and kind == "latency":
-            if not re.fullmatch(r"p\d+(\.\d+)?", what):
-                raise ValueError(f"{what!r} is no percentile, as in latency@p99")
-            data["percentile"] = float(what[1:])
-        elif what:
-            data["metric"] = what
-        if len(numbers) > 2:
-            raise ValueError(f"{text!r}: a gate is NAME@WHAT:TOLERANCE:SAMPLES")
-        for key, value in zip(("tolerance", "samples"), numbers, strict=False):
-            data[key] = _parsed(value, text)
-        return cls.model_validate(data)
 
 
 class Step(Part):
@@ -163,7 +49,7 @@ class Step(Part):
     def to_text(self) -> str:
         """``25@2m+200n``."""
         conditions = self.conditions()
-        return f"{_number(self.weight)}@{conditions}" if conditions else _number(self.weight)
+        return f"{number(self.weight)}@{conditions}" if conditions else number(self.weight)
 
 
 def _default_gates(kind: str) -> tuple[Gate, ...]:
@@ -282,7 +168,7 @@ class Strategy(Part):
         others = tuple(gate for gate in self.gates if gate.to_text() != f"better@{metric}") or self.gates
         parts += [f"metric={metric}"] if len(others) < len(self.gates) else []
         parts += [] if others == base["gates"] else ["gates=" + "+".join(each.to_text() for each in others)]
-        parts += [] if self.alpha == 0.05 else [f"alpha={_number(self.alpha)}"]
+        parts += [] if self.alpha == 0.05 else [f"alpha={number(self.alpha)}"]
         parts += [] if self.on_fail == "rollback" else [f"fail={self.on_fail}"]
         if (self.on_inconclusive, self.max_wait) != (base["on_inconclusive"], 0.0):
             limit = f":{duration(self.max_wait)}" if self.max_wait else ""
@@ -366,7 +252,7 @@ def _option(key: str, value: str) -> dict[str, Any]:
         case "metric":
             return {"metric": value}
         case "alpha":
-            return {"alpha": _parsed(value, key)}
+            return {"alpha": parsed(value, key)}
         case "fail":
             return {"on_fail": value}
         case "inconclusive":
@@ -393,7 +279,7 @@ def _steps(kind: str, items: list[str]) -> tuple[Step, ...]:
 
 def _step(text: str) -> Step:
     weight, at, conditions = text.partition("@")
-    return Step(weight=_parsed(weight, text), **(_conditions(conditions) if at else {}))
+    return Step(weight=parsed(weight, text), **(_conditions(conditions) if at else {}))
 
 
 def _conditions(text: str) -> dict[str, Any]:
@@ -431,14 +317,3 @@ def duration(value: float) -> str:
         if value and value % _UNITS[unit] == 0:
             return f"{value / _UNITS[unit]:.0f}{unit}"
     return f"{value:.9f}".rstrip("0").rstrip(".") + "s"
-
-
-def _number(value: float) -> str:
-    return repr(int(value)) if value == int(value) else repr(value)
-
-
-def _parsed(text: str, where: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} in {where!r} is no number") from None

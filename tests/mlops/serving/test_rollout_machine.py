@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from blueprints.errors import ExitCode, Problem
@@ -403,3 +405,75 @@ def test_nothing_to_do_is_refused_in_a_sentence() -> None:
     with pytest.raises(Problem, match="not paused"):
         machine.resume(rolling_out(), now=30, by="ann")
     assert machine.tick(first(), 1e9, ()) == first()
+
+
+def test_argo_4612_the_candidate_never_gets_more_than_its_step_says() -> None:
+    passed = all_of(CANARY, "pass")
+    state, now = rolling_out(), 20.0
+    while state.active:
+        share = CANARY.steps[state.active.step].weight / 100
+        for held in (
+            state,
+            machine.pause(state, now=now, by="ann"),
+            machine.freeze(state, "audit", now=now, by="ann"),
+            machine.tick(state, now, (), 0),
+        ):
+            assert table(held, now).weight("2") == share
+        assert table(machine.rollback(state, now=now, by="ann"), now).weight("2") == 0
+        now += 61
+        state = machine.tick(state, now, passed, 10**6)
+
+
+def test_flagger_1816_no_rollback_is_silent() -> None:
+    ways: tuple[Callable[[Deployment], Deployment], ...] = (
+        lambda state: machine.tick(state, 30, all_of(CANARY, "pass", drift="fail"), 100),
+        lambda state: machine.rollback(state, now=30, by="ann"),
+        lambda state: machine.load_failed(state, "2", "no such file", now=30),
+        lambda state: machine.alias_moved(state, "3", ROLLING, now=30),
+    )
+    for way in ways:
+        before = rolling_out()
+        after = way(before)
+        told = [event for event in after.events if event not in before.events]
+        assert any("rollout of version 2 is over: " in event.text for event in told)
+        assert all(event.by for event in told)
+
+
+def test_the_fullest_state_there_can_be_still_fits_its_tag() -> None:
+    metric = "m" * 45
+    strategy = parse(
+        f"canary:5@1m+100n,100,gates=errors+latency+latency@p99+contract+drift+performance+business@{metric}"
+    )
+    metrics = {*machine.ALWAYS, "performance", f"business:{metric}"}
+    rules = tuple(
+        FlagRule(
+            attribute="a" * 50, op="in", values=tuple(f"{n}-{m}" + "é" * 20 for m in range(3)), version="2"
+        )
+        for n in range(5)
+    )
+    state = machine.set_flags(first(), Flags(rules=rules), now=1764000000.123, by="b" * 80)
+    state = machine.deploy(state, "2", strategy, now=1764000000.123, by="b" * 80, metrics=metrics)
+    state = machine.loaded(state, "2", now=1764000000.123)
+    state = machine.freeze(state, "r" * 300, now=1764000000.123, by="b" * 80)
+    state = machine.pause(state, now=1764000000.123, by="b" * 80, reason="p" * 400)
+    figures = dict.fromkeys(("value", "low", "high", "tolerance", "champion", "candidate"), -1 / 3e7)
+    verdicts = [
+        Verdict.model_validate(
+            {**figures, "gate": gate.name, "verdict": "inconclusive", "sentence": "s" * 300}
+            | {"samples": 10**9, "needed": 10**9}
+        )
+        for gate in strategy.gates
+    ]
+    state = machine.tick(state, 1764000060.123, verdicts[:-1], 10**9)
+    state = machine.tick(state, 1764000060.123, verdicts, 10**9)
+    assert len(state.to_tag()) <= 4500
+    assert Deployment.from_tag(state.to_tag()).frozen == "r" * 200
+
+
+def test_a_strategy_that_does_not_fit_is_refused() -> None:
+    gates = "+".join(f"business@{'m' * 50}{n}:0.123456:{1000 + n}" for n in range(8))
+    strategy = parse(f"canary:5@1m+100n+manual,100,gates={gates}")
+    with pytest.raises(Problem, match="the registry has room for 600"):
+        machine.deploy(
+            first(), "2", strategy, now=1, by="ann", metrics={gate.source for gate in strategy.gates}
+        )

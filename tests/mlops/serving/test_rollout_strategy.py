@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blueprints.errors import UsageProblem
+from mlops.serving.rollout.gates import Gate
 from mlops.serving.rollout.state import Deployment, Event, FlagRule, Flags, Rollout, Verdict
-from mlops.serving.rollout.strategy import Gate, Step, Strategy, parse
+from mlops.serving.rollout.strategy import Step, Strategy, parse
 
 
 @pytest.mark.parametrize(
