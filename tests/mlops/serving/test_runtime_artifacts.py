@@ -36,7 +36,7 @@ from mlops.serving.runtime.load import Policy, load
 from mlops.tracking.client import TrackingClient
 from mlops.tracking.entities import ModelVersion
 from tests.mlops.serving.runtime_models import NOWHERE, a_version, cached, saved
-from tests.mlops.test_serving_live import free_port, process, until
+from tests.mlops.yard import free_port, process, until
 
 
 class Source:
