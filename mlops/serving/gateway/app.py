@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 #: Answers larger than this are worth a timer against clients that do not take them.
 _LARGE_ANSWER = 256 * 1024
+_MOST_QUICK = 256
 
 
 class Answer(NamedTuple):
@@ -73,6 +75,8 @@ class Gateway:
         #: Requests that no arm is blamed for, by class.
         self.refusals: dict[str, int] = {}
         self._routes, self._names = Routes(), Names()
+        #: Paths whose model answers without a wait, learned from requests that were answered.
+        self._quick: dict[bytes, Route] = {}
         self._handlers = {
             "infer": self._infer,
             "invocations": self._invocations,
@@ -116,19 +120,53 @@ class Gateway:
             self._admit(request)
         return await self._handlers[route.kind](request)
 
+    def quick(self, path: bytes, sent: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
+        """The whole answer, head and body, to a POST that can be answered without a wait: a prediction by a
+        :class:`~mlops.serving.gateway.ports.QuickRuntime`. None: ask this application as usual.
+
+        The server calls this before it makes a task, an event and a scope, which together cost as much as
+        the model.
+        """
+        route = self._quick.get(path)
+        if route is None:
+            return None
+        headers = dict(sent)
+        call = call_of(sent, headers, self._names)
+        try:
+            choice = self.predictor.choose(route.model, route.version, call)
+            if not hasattr(choice.runtime, "answer_now"):
+                self._quick.pop(path)
+                return None
+            self._admitted(headers, call, route.model)
+            self.bodies.announced(headers)
+            form = Form(route.kind == "infer", headers, self.limits.rows)
+            found = self.predictor.predict_now(choice, call, form, body)
+            if found is None:
+                self._quick.pop(path)
+                return None
+            text, more = form.write(choice, call, *found)
+        except RequestError as error:
+            status, text, more = self._refused(error)
+            return wire(status, text, more, call)
+        return wire(200, text, more, call)
+
     def _admit(self, request: Request) -> Caller:
         """The caller, if it may.
 
         Raises:
             RequestError: 401, 403 or 429.
         """
-        caller = self._callers.identify(request.headers.get(b"authorization", b""))
+        call = request.call
+        caller = request.caller = self._admitted(request.headers, call, request.route.model)
+        return caller
+
+    def _admitted(self, headers: dict[bytes, bytes], call: Call, model: str) -> Caller:
+        caller = self._callers.identify(headers.get(b"authorization", b""))
         if caller is None:
             raise RequestError(
                 401, "send a token: Authorization: Bearer …", headers={"www-authenticate": "Bearer"}
             )
-        request.caller, request.call.caller = caller, caller.name
-        model = request.route.model
+        call.caller = caller.name
         if model and not caller.may(model):
             raise _out_of_scope(caller, model)
         seconds = caller.wait()
@@ -150,10 +188,18 @@ class Gateway:
             choice, batch, outputs = await self.predictor.predict(
                 model, request.route.version, call, form, body
             )
+            if request.route.model and hasattr(choice.runtime, "answer_now"):
+                self._remember(request)
             written, headers = form.write(choice, call, batch, outputs)
             return Answer(200, written, headers)
         finally:
             self.bodies.release(held)
+
+    def _remember(self, request: Request) -> None:
+        """The next request to this path may be answered quickly."""
+        path = request.scope.get("raw_path")
+        if path and len(self._quick) < _MOST_QUICK:
+            self._quick[path] = request.route
 
     def _only_model(self, request: Request) -> str:
         """The model meant by a path without one: the only one that this caller may use."""
@@ -300,6 +346,19 @@ class Gateway:
         self.predictor.close()
 
 
+def wire(status: int, body: bytes, more: Iterable[tuple[bytes, bytes]], call: Call) -> bytes:
+    """An answer as HTTP/1.1."""
+    parts = [_LINES[status]]
+    for name, value in more:
+        parts += (name, b": ", value, b"\r\n")
+    parts += (b"content-length: %d\r\nx-request-id: " % len(body), call.id.encode())
+    if call.trace:
+        parts += (b"\r\ntraceparent: ", call.trace.encode())
+    parts += (b"\r\n\r\n", body)
+    return b"".join(parts)
+
+
+_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
 SERVER = {"name": "modelyard", "version": "2", "extensions": ["binary_tensor_data"]}
 
 

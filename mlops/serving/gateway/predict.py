@@ -18,6 +18,10 @@ from mlops.serving.rows import Batch, BusyError, Call, ModelFaultError, Outputs
 log = logging.getLogger(__name__)
 
 
+class _UnrecordedError(Exception):
+    """The log did not take an answer."""
+
+
 class Predictor:
     """Answers predictions with what the router chooses; nothing is answered that was not recorded."""
 
@@ -32,13 +36,19 @@ class Predictor:
         """End the thread of large bodies."""
         self._large.shutdown(wait=False, cancel_futures=True)
 
+    def choose(self, model: str, version: str | None, call: Call) -> Choice:
+        """The arm that answers.
+
+        Raises:
+            RequestError: Nobody does.
+        """
+        choice = self._router.choose(model, call, version)
+        if isinstance(choice, Refusal):
+            raise _nobody(choice)
+        return choice
+
     async def predict(
-        self,
-        model: str,
-        version: str | None,
-        call: Call,
-        form: Form,
-        body: bytes,
+        self, model: str, version: str | None, call: Call, form: Form, body: bytes
     ) -> tuple[Choice, Batch, Outputs]:
         """What the model answers, recorded and counted.
 
@@ -46,45 +56,63 @@ class Predictor:
             RequestError: 4xx for the sender's mistakes, 503 when it may work later, 500 for ours.
         """
         start = perf_counter()
-        choice = self._router.choose(model, call, version)
-        if isinstance(choice, Refusal):
-            raise _nobody(choice)
-        runtime, evidence = choice.runtime, choice.evidence
+        choice = self.choose(model, version, call)
         try:
             if len(body) <= self._limits.inline_bytes:
-                signature = runtime.signature
-                table = form.read(body, signature)
-                batch = self._validator.batch(table, signature, call.id)
+                batch = self._batch(choice, call, form, body)
             else:
                 batch = await asyncio.get_running_loop().run_in_executor(
                     self._large, self._batch, choice, call, form, body
                 )
-            now = getattr(runtime, "answer_now", None)
+            now = getattr(choice.runtime, "answer_now", None)
             outputs = now(batch) if now is not None else None
             if outputs is None:
                 outputs = await self._ask(choice, batch, call, model)
-            values = outputs.values
-            if len(values) != batch.rows:
-                raise ModelFaultError(f"{len(values)} outputs for {batch.rows} rows")
-            seconds = perf_counter() - start
-            self._log.append(model, runtime.version, choice.arm, call, batch, outputs, seconds)
-        except RequestError as error:
-            # What is no JSON at all says nothing about the arm.
-            if error.reason == "contract":
-                self._count(choice, call, "contract", error, perf_counter() - start)
-            raise
+            self._finish(choice, call, batch, outputs, start)
         except Exception as error:
-            raise self._failed(error, choice, call, perf_counter() - start) from None
-        evidence.answered(batch.rows, seconds, outputs.scores())
-        if values.dtype.kind in "OUS":
-            evidence.said(map(str, values.reshape(-1)[:100].tolist()))
-        if choice.shadow is not None:
-            choice.shadow(batch, outputs, call)
+            raise self._fault(error, choice, call, start) from None
         return choice, batch, outputs
+
+    def predict_now(
+        self, choice: Choice, call: Call, form: Form, body: bytes
+    ) -> tuple[Batch, Outputs] | None:
+        """As :meth:`predict`, without a wait; None: these rows take too long for that, nothing was counted.
+
+        Raises:
+            RequestError: As there.
+        """
+        start = perf_counter()
+        try:
+            signature = choice.runtime.signature
+            batch = self._validator.batch(form.read(body, signature), signature, call.id)
+            outputs: Outputs | None = choice.runtime.answer_now(batch)  # type: ignore[attr-defined]
+            if outputs is None:
+                return None
+            self._finish(choice, call, batch, outputs, start)
+        except Exception as error:
+            raise self._fault(error, choice, call, start) from None
+        return batch, outputs
 
     def _batch(self, choice: Choice, call: Call, form: Form, body: bytes) -> Batch:
         signature = choice.runtime.signature
         return self._validator.batch(form.read(body, signature), signature, call.id)
+
+    def _finish(self, choice: Choice, call: Call, batch: Batch, outputs: Outputs, start: float) -> None:
+        """Record and count an answer."""
+        values, runtime, evidence = outputs.values, choice.runtime, choice.evidence
+        rows = batch.rows
+        if len(values) != rows:
+            raise ModelFaultError(f"{len(values)} outputs for {rows} rows")
+        seconds = perf_counter() - start
+        try:
+            self._log.append(runtime.model, runtime.version, choice.arm, call, batch, outputs, seconds)
+        except OSError as error:
+            raise _UnrecordedError from error
+        evidence.answered(rows, seconds, outputs.scores())
+        if values.dtype.kind in "OUS":
+            evidence.said(map(str, values.reshape(-1)[:100].tolist()))
+        if choice.shadow is not None:
+            choice.shadow(batch, outputs, call)
 
     async def _ask(self, choice: Choice, batch: Batch, call: Call, model: str) -> Outputs:
         """Outputs of the model, within its concurrency and the deadline."""
@@ -98,8 +126,14 @@ class Predictor:
         finally:
             gate.leave()
 
-    def _failed(self, error: Exception, choice: Choice, call: Call, seconds: float) -> RequestError:
+    def _fault(self, error: Exception, choice: Choice, call: Call, start: float) -> RequestError:
         """A failure, counted as the arm's, in words for the sender."""
+        seconds = perf_counter() - start
+        if isinstance(error, RequestError):
+            # What is no JSON at all says nothing about the arm.
+            if error.reason == "contract":
+                self._count(choice, call, "contract", error, seconds)
+            return error
         reason, answer = _reason(error, call)
         if reason == "gateway":
             runtime = choice.runtime
@@ -132,7 +166,7 @@ def _reason(error: Exception, call: Call) -> tuple[str, RequestError]:
         return "busy", busy(_line(error), error.after)
     if isinstance(error, TimeoutError):
         return "deadline", busy("the deadline passed before the model answered", reason="deadline")
-    if isinstance(error, OSError):
+    if isinstance(error, _UnrecordedError):
         sentence = "the prediction log cannot be written; nothing was answered unrecorded"
         return "gateway", busy(sentence, 2.0, reason="log")
     return "gateway", RequestError(500, f"the gateway failed; its log has request {call.id}", "gateway")

@@ -23,6 +23,10 @@ MOST_HEAD_BYTES = 64 * 1024
 #: What may still arrive of a body whose request was refused, so that its sender reads the refusal.
 MOST_UNREAD_BYTES = 4 * 1024 * 1024
 HEAD_SECONDS = 20.0
+#: Bodies above are worth a thread, so never a quick answer.
+MOST_QUICK_BYTES = 64 * 1024
+#: Where in a request the next byte belongs.
+_BETWEEN, _HEAD, _BODY = 0, 1, 2
 #: Longer than the pauses of a client that is at work: closing just as it sends again would fail its request.
 KEEP_ALIVE_SECONDS = 75
 
@@ -49,14 +53,23 @@ _TOO_LONG = _answer(
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    An application that has a method ``quick(path, headers, body) -> bytes | None`` is asked it first, for a
+    POST that arrived as a whole on a connection with nothing else in flight. What it answers is written as
+    it is; for None the request takes uvicorn's usual way, with a task and an ASGI scope.
+    """
 
     def connection_made(self, transport: Any) -> None:
         """Take it, or refuse it when there are too many."""
         super().connection_made(transport)
-        self._in_head = True
+        self._state = _BETWEEN
         self._idle_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._ask_quick = getattr(self.app, "quick", None)
+        self._held: bytearray | None = None
+        self._quiet: asyncio.TimerHandle | None = None
+        self._answered = 0.0
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(_TOO_MANY)
         else:
@@ -65,34 +78,100 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._disarm()
+        if self._quiet is not None:
+            self._quiet.cancel()
         super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._state = _HEAD
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is there: its limits end."""
-        self._in_head = False
+        self._state = _BODY
         self._idle_bytes = 0
         if self._timer is not None:
             self._disarm()
+        if (
+            self._ask_quick is not None
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+        ):
+            self._held = bytearray()
+            return
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """A part of a body."""
+        if self._held is not None:
+            self._held += body
+        else:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
-        """The next bytes are another request's head."""
-        self._in_head = True
+        """The request is there as a whole."""
+        self._state = _BETWEEN
+        if self._held is not None:
+            body = bytes(self._held)
+            if len(body) <= MOST_QUICK_BYTES and self._answer_quickly(body):
+                self._held = None
+                return
+            self._usual()
         super().on_message_complete()
+
+    def _answer_quickly(self, body: bytes) -> bool:
+        assert self._ask_quick is not None
+        answer = self._ask_quick(self.url, self.headers, body)
+        if answer is None:
+            return False
+        self.transport.write(answer)
+        self.server_state.total_requests += 1
+        if not self.parser.should_keep_alive():
+            self._close()
+        elif self._quiet is None:
+            self._quiet = self.loop.call_later(KEEP_ALIVE_SECONDS, self._too_quiet)
+        self._answered = self.loop.time()
+        return True
+
+    def _usual(self) -> None:
+        """Hand what was held to uvicorn."""
+        held, self._held = self._held, None
+        super().on_headers_complete()
+        if held:
+            super().on_body(bytes(held))
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, a body, or a body that nobody reads any more."""
         super().data_received(data)
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        if self._state == _BETWEEN:
+            return
+        if self._held is not None:
+            # The rest is on its way: waiting for it, with its limits, is the application's.
+            self._usual()
+        if self._state == _BODY and not self.cycle.response_complete:
             return
         self._idle_bytes += len(data)
         if self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
-        if self._in_head and self._idle_bytes > MOST_HEAD_BYTES:
+        if self._state == _HEAD and self._idle_bytes > MOST_HEAD_BYTES:
             self._refuse(_TOO_LONG)
         elif self._idle_bytes > MOST_UNREAD_BYTES:
             self._close()
+
+    def _too_quiet(self) -> None:
+        """Close a connection that asked nothing for long; one timer for all requests, not one for each."""
+        self._quiet = None
+        left = self._answered + KEEP_ALIVE_SECONDS - self.loop.time()
+        busy = self.cycle is not None and not self.cycle.response_complete
+        # After an answer on the usual way uvicorn has a timer of its own.
+        if left <= 0 and not busy and self.timeout_keep_alive_task is None:
+            self._close()
+        elif not self.transport.is_closing():
+            self._quiet = self.loop.call_later(max(left, 1.0), self._too_quiet)
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is refused like everything else: with a sentence in JSON."""
@@ -100,10 +179,10 @@ class Protocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self._in_head:
-            self._refuse(_TOO_SLOW)
-        else:
+        if self._state == _BODY:
             self._close()
+        else:
+            self._refuse(_TOO_SLOW)
 
     def _refuse(self, answer: bytes) -> None:
         if not self.transport.is_closing():
