@@ -18,7 +18,7 @@ from mlops.serving.runtime.apart import convert_apart
 from mlops.serving.runtime.artifacts import Cache, Entry
 from mlops.serving.runtime.batching import batchable, batchable_apart
 from mlops.serving.runtime.mlmodel import LoggedModel
-from mlops.serving.runtime.onnx import Graph, OnnxRuntime, Plan
+from mlops.serving.runtime.onnx import Graph, OnnxRuntime, Plan, output_names, plan_of_flavor
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,8 @@ def _onnx(entry: Entry, model: LoggedModel, rows: Batch | None) -> Loaded | str:
             graph = Graph(entry.onnx.read_bytes(), model.signature, Plan.from_json(entry.report))
         else:
             assert flavor is not None
-            graph = Graph(_flavor_file(entry.path, flavor), model.signature, Plan())
+            file = _flavor_file(entry.path, flavor)
+            graph = Graph(file, model.signature, plan_of_flavor(output_names(file)))
         runtime = OnnxRuntime(entry.model, entry.version, entry.run_id, model.signature, graph)
         for _ in range(3 if rows is not None else 0):
             assert rows is not None

@@ -81,9 +81,17 @@ def session(graph: bytes | Path, threads: int = 1) -> onnxruntime.InferenceSessi
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def output_names(graph: bytes) -> list[str]:
+def output_names(graph: bytes | Path) -> list[str]:
     """Names of a graph's outputs, in order."""
     return [each.name for each in session(graph).get_outputs()]
+
+
+def plan_of_flavor(names: list[str]) -> Plan:
+    """For a model that was logged as ONNX: its one output; of a classifier's class and probabilities the
+    latter, which pyfunc cannot put into one DataFrame; else all outputs, as columns."""
+    if len(names) == 2 and "probab" in names[1].lower():
+        return Plan(output=names[1])
+    return Plan(output=names[0]) if len(names) == 1 else Plan()
 
 
 class Graph:
