@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blueprints.spec import LogSpec
+from mlops.data.tables import location
 from mlops.monitoring.cursor import Cursor
 from mlops.serving.log import Policy, PredictionLog, read_predictions, row_ids
 from mlops.serving.log.compact import compact
@@ -308,17 +308,19 @@ def _secret() -> Any:
 
 def test_tables_of_the_release_before_are_appended_to_and_read(tmp_path: Path) -> None:
     """Fewer columns, and the rows of both in one reading."""
-    from mlops.serving.prediction_log import PredictionLog as Before
-
     made = environment(tmp_path)
-    before = Before(tmp_path / "before", made)
-    now = time.time_ns() // 1000
-    old = {"time": now, "event_time": None, "model": "m", "version": "1", "arm": "champion"}
-    before.append(
-        "predictions", "m", [{"id": "a", **old, "features": '{"x":1}', "prediction": "2", "score": 2.0}]
-    )
-    before.append("labels", "m", [{"id": "a", "label": 1.0, "time": now}])
-    before.flush()
+    now = datetime.now(UTC)
+    stamp = pa.timestamp("us", tz="UTC")
+    old = {"id": "a", "time": now, "event_time": None, "model": "m", "version": "1", "arm": "champion"}
+    old |= {"features": '{"x":1}', "prediction": "2", "score": 2.0, "latency_ms": 1.5}
+    kinds = {"time": stamp, "event_time": stamp, "score": pa.float64(), "latency_ms": pa.float64()}
+    fields = [(name, kinds.get(name, pa.string())) for name in old]
+    for kind, row, schema in (
+        ("predictions", old, fields),
+        ("labels", {"id": "a", "time": now, "label": 1.0}, [*fields[:2], ("label", pa.float64())]),
+    ):
+        rows_then = pa.Table.from_pylist([row], schema=pa.schema(schema))
+        deltalake.write_deltalake(location(made, kind, "m"), rows_then)
     uri = (tmp_path / "data" / "predictions" / "m").as_uri()
     cursor = Cursor().extended(uri, {})
     assert len(read_predictions(made, "m")) == 1
