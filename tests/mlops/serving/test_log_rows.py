@@ -20,7 +20,7 @@ from mlops.data.tables import location
 from mlops.monitoring.cursor import Cursor
 from mlops.serving.log import Policy, PredictionLog, read_predictions, row_ids
 from mlops.serving.log.compact import compact
-from mlops.serving.log.policy import UNSAID
+from mlops.serving.log.policy import UNSAID, unseen
 from mlops.serving.log.upkeep import Upkeep
 from mlops.serving.rows import Batch, Call, Outputs
 from mlops.serving.signature import Column, Signature
@@ -288,9 +288,17 @@ def test_nothing_of_a_redacted_column_is_anywhere(tmp_path: Path) -> None:
     log.flush()
     assert on_disk(tmp_path, *needles, "1.25", UNSAID) == {"1.25", UNSAID}
     found = {row["id"]: json.loads(row["features"]) for row in rows(made)}
-    assert found["b"] == {"y": 1.25}
-    assert found["a"] == {"age": 41, "seen": "2026-01-02T03:04:05.000000", "name": policy.disguised(name)}
-    assert len(str(policy.disguised(name))) == 32
+    assert found["b"] == {"x": "redacted", "y": 1.25}
+    assert found["a"] == {
+        "age": 41,
+        "email": "redacted",
+        "seen": "2026-01-02T03:04:05.000000",
+        "name": policy.disguised(name),
+    }
+    assert len(str(policy.disguised(name))) == len("hash:") + 32
+    assert unseen([policy.disguised(name), None, "redacted"])
+    assert not unseen([None, None])
+    assert not unseen(["redacted", name])
     assert policy.disguised(name) == Policy.of(LogSpec(), made).disguised(name)
     other = Policy.of(
         LogSpec(),
