@@ -104,8 +104,8 @@ class LogSpec(Section):
     """Share of answered rows that is recorded, chosen by their ids, so that a repeated request is treated
     as the first time."""
     redact: tuple[Annotated[str, AfterValidator(_redacted)], ...] = ()
-    """Columns of any model that are left out of the record, or as COLUMN:hash recorded as a keyed hash.
-    The words of a failure are left out then, too: a model may quote its input."""
+    """Columns of any model whose values are left out of the record, or as COLUMN:hash replaced by a keyed
+    hash. The words of a failure are left out then, too: a model may quote its input."""
     failed_rows: bool = False
     """Record the rows of failed requests as well, the first 100 of each, redacted like all others."""
     commit_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from mlops.monitoring.cursor import Cursor
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.drift import Finding, compare
 from mlops.monitoring.reference import ARTIFACT, PREDICTION, Reference, measure
+from mlops.serving.log.policy import unseen
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)
@@ -107,7 +109,10 @@ class Monitor:
                 name: [row.get(name) for row in features] for name in reference.features if name != PREDICTION
             }
             columns[PREDICTION] = rows.column("score").to_pylist()
-            found = compare(reference, columns, self._spec.false_alarm_rate)
+            # What the log redacts is not missing: it cannot be watched.
+            seen = {name: each for name, each in reference.features.items() if not unseen(columns[name])}
+            watched = replace(reference, features=seen)
+            found = compare(watched, columns, self._spec.false_alarm_rate)
             observations = [_observation(each, model, version, start, end, len(rows)) for each in found]
         window = {
             "model": model,

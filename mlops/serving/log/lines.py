@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from mlops.serving.log.policy import Policy
+from mlops.serving.log.policy import HIDDEN, Policy
 from mlops.serving.rows import Batch, Call, Outputs
 from mlops.serving.signature import Signature
 
@@ -80,8 +80,13 @@ class Plan:
         # A hash is a text: those rows are no longer of one numeric type.
         self._hashes = any(policy.hashed.get(name, False) for name in self._names)
         self._bare = bool(kept) and len(self._names) == width and not self._hashes
-        names = quoted(orjson.dumps([self._names[index] for index in kept]))
-        self.definition = b'{"shape":%d,"names":"%b"}\n' % (self.shape, names)
+        seen = [self._names[index] for index in kept]
+        hidden = [name for name in self._names if not policy.hashed.get(name, True)]
+        self.definition = b'{"shape":%d,"names":"%b","hidden":"%b"}\n' % (
+            self.shape,
+            quoted(orjson.dumps(seen)),
+            quoted(orjson.dumps(hidden)),
+        )
 
     def bare(self, batch: Batch, rows: Sequence[int] | None) -> list[bytes] | None:
         """The values of each row, separated by commas; None: these rows are not of one numeric type."""
@@ -93,7 +98,9 @@ class Plan:
         if self._kept is not None:
             matrix = matrix[:, self._kept]
         try:
-            return orjson.dumps(np.ascontiguousarray(matrix), option=_NUMPY)[2:-2].split(b"],[")
+            # The copy only where the rows do not lie as they should: it costs as much as a row.
+            whole = matrix if matrix.flags.c_contiguous else np.ascontiguousarray(matrix)
+            return orjson.dumps(whole, option=_NUMPY)[2:-2].split(b"],[")
         except TypeError:
             return None
 
@@ -116,9 +123,8 @@ class Plan:
     def _redacted(self, names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
         hashed, policy = self._policy.hashed, self._policy
         return {
-            name: policy.disguised(value) if name in hashed else value
+            name: value if name not in hashed else policy.disguised(value) if hashed[name] else HIDDEN
             for name, value in zip(names, row, strict=True)
-            if hashed.get(name, True)
         }
 
 

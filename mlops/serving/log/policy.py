@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,17 @@ from blueprints.spec import LogSpec
 
 #: What stands for the words of a failure where columns are redacted.
 UNSAID = "words left out: the environment redacts columns"
+#: What stands for the values of a column that is left out, and before a keyed hash: a reader can tell that
+#: neither is a value.
+HIDDEN, HASH = "redacted", "hash:"
+
+
+def unseen(values: Iterable[Any]) -> bool:
+    """Whether a column of the log holds nothing but what redaction left."""
+    known = [value for value in values if value is not None]
+    return bool(known) and all(
+        isinstance(value, str) and (value == HIDDEN or value.startswith(HASH)) for value in known
+    )
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class Policy:
     Attributes:
         enabled: Record requests at all; labels are taken in any case.
         sample: Share of rows recorded, 0 to 1.
-        hashed: Names of columns, each mapped to True (a keyed hash is recorded) or False (nothing is).
+        hashed: Names of columns, each mapped to True (a keyed hash is recorded) or False (a word is).
         failed_rows: Record the rows of failed requests.
         key: Of the hash; replicas of one environment have the same, so that equal values stay equal.
     """
@@ -55,8 +66,8 @@ class Policy:
         return int.from_bytes(digest, "big") < self.sample * 2.0**64
 
     def disguised(self, value: Any) -> str | None:
-        """The keyed hash of a value, 32 hexadecimal digits; a missing value stays missing."""
+        """The keyed hash of a value, ``hash:`` and 32 hexadecimal digits; a missing value stays missing."""
         if value is None or value != value:
             return None
         text = orjson.dumps(value, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
-        return hashlib.blake2b(text, digest_size=16, key=self.key[:64]).hexdigest()
+        return HASH + hashlib.blake2b(text, digest_size=16, key=self.key[:64]).hexdigest()

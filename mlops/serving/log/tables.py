@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mlops.serving.log.policy import HIDDEN
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -79,7 +81,7 @@ def _on_the_way(kind: str) -> Any:
     whole = pa.int64()
     fields = [(each.name, whole if pa.types.is_timestamp(each.type) else each.type) for each in schema(kind)]
     if kind in ANSWERS:
-        fields += [("shape", whole), ("names", pa.string()), ("values", pa.string())]
+        fields += [("shape", whole), ("names", pa.string()), ("hidden", pa.string()), ("values", pa.string())]
     return pa.schema(fields)
 
 
@@ -122,17 +124,21 @@ def _dressed(found: Any) -> Any:
     shapes, values = rows.column("shape").combine_chunks(), rows.column("values").combine_chunks()
     features = rows.column("features").combine_chunks()
     # A commit is of one life, in which a number always means the same names.
-    known = dict(zip(*(definitions.column(each).to_pylist() for each in ("shape", "names")), strict=True))
+    known = {each["shape"]: each for each in definitions.select(["shape", "names", "hidden"]).to_pylist()}
     for shape, each in known.items():
         mask = pc.fill_null(pc.equal(shapes, shape), False)
-        features = pc.replace_with_mask(features, mask, _objects(json.loads(each), values.filter(mask)))
+        features = pc.replace_with_mask(
+            features,
+            mask,
+            _objects(json.loads(each["names"]), json.loads(each["hidden"]), values.filter(mask)),
+        )
     return rows.set_column(
         rows.schema.get_field_index("features"), pa.field("features", pa.string()), features
     )
 
 
-def _objects(names: Sequence[str], values: Any) -> Any:
-    """JSON objects of texts that hold one value a name, separated by commas."""
+def _objects(names: Sequence[str], hidden: Sequence[str], values: Any) -> Any:
+    """JSON objects of texts that hold one value a name, separated by commas; ``hidden`` names say so."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -141,11 +147,13 @@ def _objects(names: Sequence[str], values: Any) -> Any:
     first = np.arange(0, len(flat), len(names))
     parts: list[Any] = []
     for index, name in enumerate(names):
-        parts += [
-            ("," if index else "{") + json.dumps(name, ensure_ascii=False) + ":",
-            flat.take(pa.array(first + index)),
-        ]
-    return pc.binary_join_element_wise(*parts, "}", "")
+        parts += [("," if index else "{") + _key(name), flat.take(pa.array(first + index))]
+    end = "".join(f",{_key(name)}{json.dumps(HIDDEN)}" for name in hidden) + "}"
+    return pc.binary_join_element_wise(*parts, end, "")
+
+
+def _key(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) + ":"
 
 
 def _whole(path: Path) -> bytes:

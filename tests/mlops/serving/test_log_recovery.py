@@ -183,16 +183,14 @@ def test_half_a_line_of_a_killed_process_is_left_out(tmp_path: Path) -> None:
 def test_segments_of_the_release_before_are_moved(tmp_path: Path) -> None:
     made = environment(tmp_path)
     old = {"id": "1", "time": 7, "event_time": None, "model": "m", "version": "1", "arm": "champion"}
-    for kind, row in (
-        ("predictions", old | {"features": '{"x":1}', "prediction": "2", "score": 2.0}),
-        ("labels", {"id": "1", "label": 3.0, "time": 8}),
-    ):
-        folder = tmp_path / "log" / kind / "m"
-        folder.mkdir(parents=True)
-        (folder / "5-an-earlier-life.jsonl").write_text(json.dumps(row) + "\n")
+    answer = old | {"features": '{"x":1}', "prediction": "2", "score": 2.0, "latency_ms": 1.5}
+    for kind, row in (("predictions", answer), ("labels", {"id": "1", "label": 3.0, "time": 8})):
+        path = tmp_path / "log" / kind / "m" / "1760000000000000-0123456789abcdef0123456789abcdef.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(row) + "\n")
     PredictionLog(tmp_path / "log", made).flush()
-    (row,) = rows(made)
-    assert (row["id"], row["features"], row["score"], row["caller"]) == ("1", '{"x":1}', 2.0, None)
+    (found,) = rows(made)
+    assert (found["id"], found["features"], found["score"], found["caller"]) == ("1", '{"x":1}', 2.0, None)
     assert [row["label"] for row in rows(made, "labels")] == [3.0]
 
 

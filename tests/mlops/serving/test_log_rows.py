@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blueprints.spec import LogSpec
+from mlops.data.tables import location
 from mlops.monitoring.cursor import Cursor
 from mlops.serving.log import Policy, PredictionLog, read_predictions, row_ids
 from mlops.serving.log.compact import compact
-from mlops.serving.log.policy import UNSAID
+from mlops.serving.log.policy import UNSAID, unseen
 from mlops.serving.log.upkeep import Upkeep
 from mlops.serving.rows import Batch, Call, Outputs
 from mlops.serving.signature import Column, Signature
@@ -288,9 +288,17 @@ def test_nothing_of_a_redacted_column_is_anywhere(tmp_path: Path) -> None:
     log.flush()
     assert on_disk(tmp_path, *needles, "1.25", UNSAID) == {"1.25", UNSAID}
     found = {row["id"]: json.loads(row["features"]) for row in rows(made)}
-    assert found["b"] == {"y": 1.25}
-    assert found["a"] == {"age": 41, "seen": "2026-01-02T03:04:05.000000", "name": policy.disguised(name)}
-    assert len(str(policy.disguised(name))) == 32
+    assert found["b"] == {"x": "redacted", "y": 1.25}
+    assert found["a"] == {
+        "age": 41,
+        "email": "redacted",
+        "seen": "2026-01-02T03:04:05.000000",
+        "name": policy.disguised(name),
+    }
+    assert len(str(policy.disguised(name))) == len("hash:") + 32
+    assert unseen([policy.disguised(name), None, "redacted"])
+    assert not unseen([None, None])
+    assert not unseen(["redacted", name])
     assert policy.disguised(name) == Policy.of(LogSpec(), made).disguised(name)
     other = Policy.of(
         LogSpec(),
@@ -309,15 +317,18 @@ def _secret() -> Any:
 def test_tables_of_the_release_before_are_appended_to_and_read(tmp_path: Path) -> None:
     """Fewer columns, and the rows of both in one reading."""
     made = environment(tmp_path)
-    now = pa.scalar(time.time_ns() // 1000).cast(pa.timestamp("us", tz="UTC"))
-    texts = {"model": "m", "version": "1", "arm": "champion", "features": '{"x":1}', "prediction": "2"}
-    written = {
-        "predictions": {"id": "a", "time": now, "event_time": now, **texts, "score": 2.0, "latency_ms": 1.0},
-        "labels": {"id": "a", "time": now, "label": 1.0},
-    }
-    for kind, row in written.items():
-        table = pa.table({name: [value] for name, value in row.items()})
-        deltalake.write_deltalake((tmp_path / "data" / kind / "m").as_uri(), table)
+    now = datetime.now(UTC)
+    stamp = pa.timestamp("us", tz="UTC")
+    old = {"id": "a", "time": now, "event_time": None, "model": "m", "version": "1", "arm": "champion"}
+    old |= {"features": '{"x":1}', "prediction": "2", "score": 2.0, "latency_ms": 1.5}
+    kinds = {"time": stamp, "event_time": stamp, "score": pa.float64(), "latency_ms": pa.float64()}
+    fields = [(name, kinds.get(name, pa.string())) for name in old]
+    for kind, row, schema in (
+        ("predictions", old, fields),
+        ("labels", {"id": "a", "time": now, "label": 1.0}, [*fields[:2], ("label", pa.float64())]),
+    ):
+        rows_then = pa.Table.from_pylist([row], schema=pa.schema(schema))
+        deltalake.write_deltalake(location(made, kind, "m"), rows_then)
     uri = (tmp_path / "data" / "predictions" / "m").as_uri()
     cursor = Cursor().extended(uri, {})
     assert len(read_predictions(made, "m")) == 1
