@@ -89,6 +89,44 @@ class TrackingSpec(Section):
     """Host names, besides loopback, that clients may use in the Host header."""
 
 
+def _redacted(value: str) -> str:
+    if not re.fullmatch(r"[^,:]+(:hash)?", value):
+        raise ValueError("use COLUMN (its values are left out) or COLUMN:hash (a keyed hash instead)")
+    return value
+
+
+class LogSpec(Section):
+    """The prediction log: what is recorded of requests, and what never touches a disk."""
+
+    enabled: bool = True
+    """Record answered and failed requests. Monitoring reads this record."""
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of answered rows that is recorded, chosen by their ids, so that a repeated request is treated
+    as the first time."""
+    redact: tuple[Annotated[str, AfterValidator(_redacted)], ...] = ()
+    """Columns of any model that are left out of the record, or as COLUMN:hash recorded as a keyed hash.
+    The words of a failure are left out then, too: a model may quote its input."""
+    failed_rows: bool = False
+    """Record the rows of failed requests as well, the first 100 of each, redacted like all others."""
+    commit_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    """Seconds between two commits to the tables; what is recorded meanwhile is on the local disk."""
+
+
+class LimitsSpec(Section):
+    """What one gateway process takes on; what is more is refused at once, in words."""
+
+    body_mb: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Largest body of a request, in MB."""
+    rows: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
+    """Most rows of a request."""
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Requests worked on at once."""
+    queue: Annotated[int, Field(ge=0, le=1_000_000)] = 512
+    """Requests that may wait beyond those; more are answered 503 with Retry-After."""
+    deadline_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Seconds after which an answer is worth nothing any more; a caller may ask for less."""
+
+
 class ServingSpec(Section):
     """The gateway that answers predictions and logs every one of them."""
 
@@ -97,8 +135,25 @@ class ServingSpec(Section):
     port: ChosenPort = None
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
     """Gateway processes that share the port; each holds the served models in memory."""
-    trust_pickle: bool = True
-    """Load models whose files can run code (pickle, cloudpickle). Turn it off when others may register."""
+    front: Literal["auto", "none"] = "auto"
+    """auto: HAProxy before 2 or more replicas where it is found: a replica that dies fails no request.
+    none: the replicas share the port."""
+    strategy: Annotated[str, Field(pattern=r"^[a-z][ -~]{0,399}$")] = "rolling"
+    """How a new version takes over when a deployment names no strategy: see `modelyard deploy --help`."""
+    trust_pickle: bool = False
+    """Load models whose files can run code (pickle, cloudpickle, code of their own): whoever may register
+    one then runs code on the gateway's machine. Models logged with skops or ONNX need no such trust."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads with which one gateway process computes a prediction."""
+    isolation: Literal["auto", "never", "always"] = "auto"
+    """auto: a version whose requirements differ from the gateway's runs in a process of its own.
+    never: such a version is refused. always: every version does."""
+    memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = 2048
+    """Memory that a version in a process of its own may take, in MB."""
+    cache_gb: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    """Disk for verified artifacts that let the gateway start without the registry, in GB."""
+    limits: LimitsSpec = LimitsSpec()
+    log: LogSpec = LogSpec()
 
 
 class MonitoringSpec(Section):
@@ -260,6 +315,11 @@ class EnvironmentSpec(Section):
         if self.monitoring.enabled and not self.serving.enabled:
             raise ValueError(
                 "monitoring.enabled needs serving.enabled: it reads the gateway's prediction log. "
+                "Set monitoring.enabled=false as well"
+            )
+        if self.monitoring.enabled and not self.serving.log.enabled:
+            raise ValueError(
+                "monitoring.enabled needs serving.log.enabled: it reads the gateway's prediction log. "
                 "Set monitoring.enabled=false as well"
             )
         return self

@@ -145,14 +145,14 @@ def _factor(speed: str) -> float | None:
 def _trained(tracking: object, identity: str) -> tuple[str, str, tuple[str, ...]] | None:
     """``(model, version, replayed parts)`` of the champion that learnt this very data."""
     from mlops.demo.train import SOURCE_TAG
-    from mlops.serving.champions import ALIAS
+    from mlops.serving.rollout.weights import CHAMPION
     from mlops.tracking.client import TrackingClient
 
     assert isinstance(tracking, TrackingClient)
     for model in tracking.models():
-        if ALIAS not in model.aliases:
+        if CHAMPION not in model.aliases:
             continue
-        version = tracking.version(model.name, model.aliases[ALIAS])
+        version = tracking.version(model.name, model.aliases[CHAMPION])
         if version.tags.get(SOURCE_TAG) == identity:
             replayed = version.tags.get(REPLAYED_TAG, "")
             return model.name, version.version, tuple(part for part in replayed.split(",") if part)

@@ -17,7 +17,8 @@ from blueprints.environment import Environment
 from mlops.access import variables
 from mlops.demo.source import Source
 from mlops.monitoring.reference import build_reference, measure
-from mlops.serving.champions import ALIAS
+from mlops.serving.rollout.weights import CHAMPION
+from mlops.serving.runtime.register import attach
 from mlops.tracking.client import TrackingClient
 
 #: The tag of a model version that says which data it was trained on.
@@ -67,10 +68,11 @@ def train(environment: Environment, source: Source) -> str:
             version = str(info.registered_model_version)
             _log_importance(mlflow, model, source, unseen)
             run_id = run.info.run_id
+        attach(environment, source.model, version, features)
     client = TrackingClient(environment.tracking, timeout=30)
     client.set_version_tag(source.model, version, SOURCE_TAG, source.identity)
     client.set_version_tag(source.model, version, "modelyard.run", run_id)
-    client.set_alias(source.model, ALIAS, version)
+    client.set_alias(source.model, CHAMPION, version)
     return version
 
 

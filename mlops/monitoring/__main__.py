@@ -23,11 +23,10 @@ from starlette.routing import Route
 
 from blueprints.errors import Problem, UsageProblem
 from mlops.governance.audit import AuditLog
-from mlops.monitoring import infrastructure
-from mlops.monitoring.alerts import Alert, AlertStore
+from mlops.monitoring import infrastructure, rollouts
+from mlops.monitoring.alerts import Alert, AlertStore, Observation
 from mlops.monitoring.monitor import Monitor
-from mlops.serving.__main__ import listen
-from mlops.serving.settings import read
+from mlops.serving.settings import listen, read
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
@@ -117,16 +116,22 @@ class Api:
         return _answer(await run_in_threadpool(self._store.acknowledge, number, who, why))
 
     async def observe(self, request: Request) -> Response:
-        """Take the report of an infrastructure check; see :mod:`mlops.monitoring.infrastructure`."""
-        reports = infrastructure.reported(await _body(request))
+        """Take the report of an infrastructure check (:mod:`mlops.monitoring.infrastructure`) or of a rollout
+        (:mod:`mlops.monitoring.rollouts`); answers what fires of that kind now."""
+        body = await _body(request)
+        kind = str(body.get("kind")) if body else ""
 
         def record() -> list[Alert]:
-            seen = infrastructure.observations(reports, self._store.alerts())
-            self._store.record(seen, None, {})
-            return [each for each in self._store.alerts("firing") if each.kind == infrastructure.KIND]
+            self._store.record(self._seen(kind, body), None, {})
+            return [each for each in self._store.alerts("firing") if each.kind == kind]
 
         firing = await run_in_threadpool(record)
         return JSONResponse({"alerts": [_plain(alert) for alert in firing]})
+
+    def _seen(self, kind: str, body: Any) -> list[Observation]:
+        if kind == rollouts.KIND:
+            return rollouts.observations(rollouts.reported(body), self._store.alerts())
+        return infrastructure.observations(infrastructure.reported(body), self._store.alerts())
 
     async def windows(self, request: Request) -> Response:
         """The newest windows of a model."""

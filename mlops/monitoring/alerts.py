@@ -16,11 +16,11 @@ class Alert:
     """Something about a model, or about what it runs on, that a person should know.
 
     Attributes:
-        kind: ``drift``, ``missing``, ``performance`` or ``infrastructure``.
+        kind: ``drift``, ``missing``, ``performance``, ``infrastructure`` or ``rollout``.
         severity: ``page`` (the model is worse, data may be gone) or ``ticket`` (its inputs changed).
         state: ``firing``, ``acknowledged`` or ``resolved``.
         model: Its name; empty for infrastructure.
-        feature: Column, ``prediction``, the quality metric, or the resource.
+        feature: Column, ``prediction``, the quality metric, the resource, or the gate that failed.
         value, threshold: Size of the effect now, and the least that alerts.
         summary: One sentence.
         window_start, window_end: Times of the window's events.
@@ -79,7 +79,7 @@ class Observation:
 #: An alert resolves after this many windows in a row without it.
 CLEAR_AFTER = 3
 #: The same by kind, where one look is no sample of something noisy.
-_CLEAR_AFTER = {"infrastructure": 1}
+_CLEAR_AFTER = {"infrastructure": 1, "rollout": 1}
 
 
 class AlertStore:

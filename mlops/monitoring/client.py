@@ -14,6 +14,7 @@ from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.alerts import Alert
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.infrastructure import Reported
+from mlops.monitoring.rollouts import KIND, RolloutReport
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class MonitorClient:
         the alerts that fire."""
         body = {"kind": "infrastructure", "drifts": [asdict(each) for each in reports]}
         return tuple(_alert(row) for row in self._call("POST", "/observations", json=body)["alerts"])
+
+    def rollout(self, report: RolloutReport) -> None:
+        """Report what became of a rollout."""
+        self._call("POST", "/observations", json={"kind": KIND, **asdict(report)})
 
     def windows(self, model: str) -> tuple[Window, ...]:
         """The newest compared windows of a model, oldest first."""

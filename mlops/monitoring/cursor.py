@@ -1,14 +1,19 @@
 """Cursor: how far a reader has come in a Delta table that several writers append to.
 
-Files are read in the order the reader first saw them, which it remembers: with several writers neither the
-times nor the names of files say in which order they were committed.
+Files are read in the order of the commits that added them. Compaction puts rows into new files without
+adding any (``dataChange`` is false): those files are not for this reader, who has the old ones, and these
+stay on the storage for as long as the table keeps its history.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import unquote
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,29 @@ class Cursor:
 
     def extended(self, uri: str, storage: dict[str, str]) -> Cursor:
         """With the files that were added since."""
+        if self.version < 0:
+            return self._begun(uri, storage)
+        system, version, new = _system(uri, storage), self.version, list[tuple[str, int]]()
+        while (added := _added(system, version + 1)) is not None:
+            new += added
+            version += 1
+        if version == self.version and _checkpoint(system) > version:
+            # The commits that follow ours were cleaned away: months of silence must not end in one for ever.
+            log.warning(
+                "%s: away for longer than the table keeps its history; what came meanwhile is lost", uri
+            )
+            return replace(self._begun(uri, storage), files=(), offset=0)
+        return replace(self, version=version, files=self.files + tuple(new))
+
+    def _begun(self, uri: str, storage: dict[str, str]) -> Cursor:
+        """At the beginning of the table as it is: every row is in one of its files."""
         import deltalake
+        import pyarrow as pa
 
         table = deltalake.DeltaTable(uri, storage_options=storage)
-        if table.version() == self.version:
-            return self
-        now = _files(table)
-        known: set[str] = set()
-        if self.version >= 0:
-            known = set(_files(deltalake.DeltaTable(uri, version=self.version, storage_options=storage)))
-        new = tuple(sorted((path, rows) for path, rows in now.items() if path not in known))
-        return replace(self, version=table.version(), files=self.files + new)
+        found = pa.table(table.get_add_actions(flatten=True)).sort_by("modification_time")
+        paths, rows = (found.column(each).to_pylist() for each in ("path", "num_records"))
+        return Cursor(table.version(), tuple(zip(paths, map(int, rows), strict=True)))
 
     def advanced(self, rows: int) -> Cursor:
         """After ``rows`` more rows."""
@@ -66,11 +83,10 @@ class Cursor:
 
     def read(self, uri: str, storage: dict[str, str], rows: int) -> Any:
         """The next rows, ``rows`` at most, as an Arrow table; None when there are none."""
-        import deltalake
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        system = deltalake.DeltaTable(uri, storage_options=storage).to_pyarrow_dataset().filesystem
+        system = _system(uri, storage)
         parts, skip, wanted = [], self.offset, rows
         for path, _ in self.files:
             if wanted <= 0:
@@ -78,11 +94,36 @@ class Cursor:
             part = pq.read_table(path, filesystem=system).slice(skip, wanted)
             parts.append(part)
             skip, wanted = 0, wanted - len(part)
-        return pa.concat_tables(parts) if parts else None
+        # Files of an earlier release have fewer columns.
+        return pa.concat_tables(parts, promote_options="default") if parts else None
 
 
-def _files(table: Any) -> dict[str, int]:
-    import pyarrow as pa
+def _system(uri: str, storage: dict[str, str]) -> Any:
+    """The table's folder as a file system of Arrow."""
+    import pyarrow.fs as fs
+    from deltalake.fs import DeltaStorageHandler
 
-    added = pa.table(table.get_add_actions(flatten=True)).select(["path", "num_records"]).to_pylist()
-    return {each["path"]: int(each["num_records"]) for each in added}
+    return fs.PyFileSystem(DeltaStorageHandler(uri, storage))
+
+
+def _added(system: Any, version: int) -> list[tuple[str, int]] | None:
+    """``(path, rows)`` of the files whose rows a commit added; None: there is no such commit."""
+    try:
+        text = system.open_input_file(f"_delta_log/{version:020}.json").read()
+    except FileNotFoundError:
+        return None
+    actions = (json.loads(line) for line in text.splitlines() if line.strip())
+    added = (action["add"] for action in actions if "add" in action)
+    return sorted(
+        (unquote(each["path"]), int(json.loads(each["stats"])["numRecords"]))
+        for each in added
+        if each["dataChange"]
+    )
+
+
+def _checkpoint(system: Any) -> int:
+    """The version that the last checkpoint sums up; -1: there is none."""
+    try:
+        return int(json.loads(system.open_input_file("_delta_log/_last_checkpoint").read())["version"])
+    except FileNotFoundError:
+        return -1

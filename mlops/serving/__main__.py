@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import socket
 import sys
 
-import uvicorn
+import uvloop
 
 from blueprints.errors import Problem
-from mlops.serving.app import Gateway
-from mlops.serving.champions import Champions
-from mlops.serving.prediction_log import PredictionLog
+from mlops.serving.process import Process
 from mlops.serving.settings import read
 
-LOOPBACK = "127.0.0.1"
 
-
-def listen(port: int, shared: bool = False) -> socket.socket:
-    """A listening socket on the loopback interface; ``shared``: with the other replicas."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((LOOPBACK, port))
-    made.listen(2048)
-    return made
+async def _run() -> None:
+    await Process(read(), asyncio.get_running_loop()).run()
 
 
 def main() -> int:
@@ -33,26 +22,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        settings = read()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run())
     except Problem as problem:
         print(problem, file=sys.stderr)  # noqa: T201
         return int(problem.code)
-    environment = settings.environment
-    champions = Champions(environment.tracking, settings.spec.serving.trust_pickle)
-    prediction_log = PredictionLog(settings.folder / "log", environment)
-    token = environment.serving.token.get_secret_value() if environment.serving else ""
-    sockets = [listen(settings.port, shared=True)]
-    if settings.replica_port:
-        sockets.append(listen(settings.replica_port))
-    champions.start()
-    prediction_log.start()
-    app = Gateway(champions, prediction_log, token).app()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-    try:
-        uvicorn.Server(config).run(sockets=sockets)
-    finally:
-        champions.stop()
-        prediction_log.close()
     return 0
 
 

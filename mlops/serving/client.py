@@ -3,13 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from blueprints.environment import ServingRef
 from blueprints.errors import ExitCode, Problem
+from mlops.serving.rollout.state import Deployment as Desired
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One version of a model that gets traffic or copies of it, over all replicas.
+
+    Attributes:
+        name: ``champion``, ``canary``, ``challenger``, ``shadow``, ``flag``, ``previous``.
+        weight: Share of the traffic, 0 to 1.
+        state: ``serving``, ``loading`` or ``failed``; ``reason``: why it failed.
+        kind: ``onnx``, ``native`` or ``isolated``; empty: not loaded.
+        errors: Requests by class.
+        rate_per_second: Rows a second, mean of the last 10 s.
+        p50_ms, p95_ms, p99_ms: Latency inside the gateway, last minute, worst replica; None: no traffic.
+        dropped: Requests that a shadow did not see because its queue was full.
+        difference: Largest difference of a shadow's score to what was answered; None: not compared.
+    """
+
+    name: str
+    version: str
+    weight: float
+    state: str
+    reason: str
+    kind: str
+    requests: int
+    rows: int
+    errors: Mapping[str, int]
+    rate_per_second: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    dropped: int = 0
+    difference: float | None = None
+
+    @property
+    def failed(self) -> int:
+        """Requests that failed, all classes together."""
+        return sum(self.errors.values())
 
 
 @dataclass(frozen=True)
@@ -17,10 +57,12 @@ class Deployment:
     """A model that is served, over all replicas.
 
     Attributes:
-        state: ``serving``, ``degraded`` (an older version serves while the newest cannot), ``failed``.
+        version: The champion; empty: none yet.
+        state: ``serving``, ``degraded`` (something of it is not well, and the champion answers), ``failed``.
         reason: A sentence when it is not well.
-        rate_per_second: Rows a second, mean of the last 10 s.
-        p50_ms, p95_ms, p99_ms: Latency of a request inside the gateway, worst replica; None: no traffic.
+        arms: Everything that gets traffic or copies of it, the champion first.
+        desired: The desired state: rollout, events, flags, shadow, freeze.
+        rate_per_second, p50_ms, …: As those of an arm, over all arms that answer.
         log_lag_rows: Rows answered and not yet in the prediction log's table.
     """
 
@@ -40,6 +82,8 @@ class Deployment:
     p99_ms: float | None
     log_lag_rows: int
     replicas: int
+    arms: tuple[Arm, ...] = ()
+    desired: Desired = field(default_factory=Desired)
 
 
 class GatewayClient:
@@ -113,47 +157,113 @@ class GatewayClient:
             Problem: No replica answers.
         """
         rows: dict[str, list[dict[str, Any]]] = {}
-        fault: Problem | None = None
-        answered = 0
-        for base in self._ref.replicas or (self._ref.url,):
-            try:
-                found = self._call("GET", f"{base}/v2/deployments", timeout=2.0)
-            except Problem as problem:
-                fault = problem
-                continue
-            answered += 1
+        for found in self._everywhere("/v2/deployments"):
             for row in found["deployments"]:
                 rows.setdefault(row["model"], []).append(row)
-        if fault and not answered:
-            raise fault
         return tuple(_summed(each) for each in rows.values())
+
+    def deployment(self, model: str) -> Deployment:
+        """One served model.
+
+        Raises:
+            Problem: It is not served, or no replica answers.
+        """
+        for each in self.deployments():
+            if each.model == model:
+                return each
+        raise Problem(f"no model {model} is served", where=model, todo="modelyard deployments")
+
+    def _everywhere(self, path: str) -> list[dict[str, Any]]:
+        fault: Problem | None = None
+        found = []
+        for base in self._ref.replicas or (self._ref.url,):
+            try:
+                found.append(self._call("GET", f"{base}{path}", timeout=2.0))
+            except Problem as problem:
+                fault = problem
+        if fault and not found:
+            raise fault
+        return found
+
+    def act(self, model: str, action: str, **what: Any) -> Desired:
+        """Change the desired state of a model: the first replica that answers does it and tells the others.
+
+        Args:
+            action: ``deploy``, ``pause``, ``resume``, ``promote``, ``rollback``, ``freeze``, ``unfreeze``,
+                ``shadow``, ``flags``.
+            what: ``by``, ``why`` and what the action takes.
+
+        Raises:
+            Problem: It is refused, in words; or no replica answers.
+        """
+        fault: Problem | None = None
+        for base in self._ref.replicas or (self._ref.url,):
+            url = f"{base}/v2/deployments/{quote(model, safe='')}/{action}"
+            try:
+                return Desired.model_validate(self._call("POST", url, json=what)["desired"])
+            except Problem as problem:
+                if problem.code is not ExitCode.RETRY:
+                    raise
+                fault = problem
+        assert fault is not None
+        raise fault
 
 
 def _summed(rows: list[dict[str, Any]]) -> Deployment:
     worst = next((row for row in rows if row["state"] != "serving"), rows[0])
-
-    def total(key: str) -> float:
-        return float(sum(row.get(key, 0) for row in rows))
-
-    def slowest(key: str) -> float | None:
-        values = [row[key] for row in rows if row.get(key, -1) >= 0]
-        return max(values) if values else None
-
+    newest = max(rows, key=lambda row: int(row["desired"].get("revision", 0)))
+    lanes: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        for arm in row["arms"]:
+            lanes.setdefault((arm["name"], arm["version"]), []).append(arm)
+    arms = tuple(_arm(each) for each in lanes.values())
+    answering = [arm for arm in arms if arm.name != "shadow"]
     return Deployment(
         model=worst["model"],
-        version=worst["version"],
-        alias=worst["alias"],
-        run_id=worst["run_id"],
+        version=newest["version"],
+        alias="champion",
+        run_id=newest["run_id"],
         state=worst["state"],
         reason=worst["reason"],
-        since=worst["since"],
-        requests=int(total("requests")),
-        rows=int(total("rows")),
-        errors=int(total("errors")),
-        rate_per_second=total("rate_per_second"),
-        p50_ms=slowest("p50_ms"),
-        p95_ms=slowest("p95_ms"),
-        p99_ms=slowest("p99_ms"),
-        log_lag_rows=int(total("log_lag_rows")),
+        since=newest["since"],
+        requests=sum(arm.requests for arm in answering),
+        rows=sum(arm.rows for arm in answering),
+        errors=sum(arm.failed for arm in answering),
+        rate_per_second=sum(arm.rate_per_second for arm in answering),
+        p50_ms=_worst([arm.p50_ms for arm in answering]),
+        p95_ms=_worst([arm.p95_ms for arm in answering]),
+        p99_ms=_worst([arm.p99_ms for arm in answering]),
+        log_lag_rows=sum(int(row["log_lag_rows"]) for row in rows),
         replicas=len(rows),
+        arms=arms,
+        desired=Desired.model_validate(newest["desired"]),
     )
+
+
+def _arm(rows: list[dict[str, Any]]) -> Arm:
+    worst = next((row for row in rows if row["state"] != "serving"), rows[0])
+    errors: dict[str, int] = {}
+    for row in rows:
+        for reason, count in row["errors"].items():
+            errors[reason] = errors.get(reason, 0) + int(count)
+    return Arm(
+        name=worst["name"],
+        version=worst["version"],
+        weight=worst["weight"],
+        state=worst["state"],
+        reason=worst["reason"],
+        kind=worst["kind"],
+        requests=sum(row["requests"] for row in rows),
+        rows=sum(row["rows"] for row in rows),
+        errors=errors,
+        rate_per_second=sum(row["rate_per_second"] for row in rows),
+        p50_ms=_worst([row["p50_ms"] for row in rows]),
+        p95_ms=_worst([row["p95_ms"] for row in rows]),
+        p99_ms=_worst([row["p99_ms"] for row in rows]),
+        dropped=sum(row["dropped"] for row in rows),
+        difference=_worst([row["difference"] for row in rows]),
+    )
+
+
+def _worst(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)

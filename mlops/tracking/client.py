@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -212,6 +213,21 @@ class TrackingClient:
         body = {"name": name, "alias": alias, "version": version}
         self._post("/registered-models/alias", f"{name}@{alias}", body)
 
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Take an alias off a model; one that is not there is no fault."""
+        body = {"name": name, "alias": alias}
+        self._post("/registered-models/alias", f"{name}@{alias}", body, method="DELETE")
+
+    def model(self, name: str) -> RegisteredModel:
+        """One registered model with its aliases and tags."""
+        data = self._get("/registered-models/get", f"model {name}", name=name)
+        return _model(data["registered_model"])
+
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        """Tag a registered model."""
+        body = {"name": name, "key": key, "value": value}
+        self._post("/registered-models/set-tag", f"model {name}", body)
+
     def set_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         """Tag a version of a model."""
         body = {"name": name, "version": version, "key": key, "value": value}
@@ -230,6 +246,22 @@ class TrackingClient:
         what = f"artifact {path} of run {run_id}"
         params = {"run_id": run_id, "path": path}
         return self._call("GET", "/get-artifact", what, params=params).content
+
+    def put_artifact(self, run_id: str, path: str, content: bytes) -> None:
+        """Write one artifact of a run through the server.
+
+        Raises:
+            Problem: The server does not carry the artifacts of this run, or refuses.
+        """
+        info = self._get("/runs/get", f"run {run_id}", run_id=run_id)["run"]["info"]
+        scheme, _, rest = str(info["artifact_uri"]).partition(":")
+        if scheme != "mlflow-artifacts":
+            raise Problem(
+                f"the artifacts of run {run_id} do not go through the tracking server", where=self.url
+            )
+        root = urlsplit(f"{scheme}:{rest}").path.strip("/")
+        url = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{root}/{path}')}"
+        self._call("PUT", url, f"artifact {path} of run {run_id}", content=content)
 
 
 def _message(response: httpx.Response) -> str:

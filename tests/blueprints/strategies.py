@@ -35,6 +35,8 @@ _OWN: dict[str, st.SearchStrategy[Any]] = {
     ),
     "promotion.accepts_from": st.lists(_NAMES, max_size=3, unique=True),
     "promotion.keep": st.lists(st.sampled_from(["*.port", "serving.*", "tracking.workers"]), max_size=3),
+    "serving.strategy": st.sampled_from(["rolling", "canary 5% 25% 50%, each 10m", "blue-green keep=24h"]),
+    "serving.log.redact": st.lists(st.sampled_from(["email", "name:hash", "Straße 1"]), max_size=3),
     "policy.exceptions": st.lists(_EXCEPTIONS, max_size=2),
     "drift.ignore": st.lists(_IGNORED, max_size=2),
 }
@@ -69,7 +71,7 @@ def _whole(values: dict[str, Any]) -> dict[str, Any]:
     if not values.get("serving.enabled", True):
         values["monitoring.enabled"] = False
     elif values.get("monitoring.enabled", True):
-        values["serving.enabled"] = True
+        values |= {"serving.enabled": True, "serving.log.enabled": True}
     data: dict[str, Any] = {}
     for path, value in values.items():
         *parents, leaf = path.split(".")

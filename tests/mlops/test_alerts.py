@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from blueprints.errors import UsageProblem
-from mlops.monitoring import infrastructure
+from mlops.monitoring import infrastructure, rollouts
 from mlops.monitoring.alerts import CLEAR_AFTER, AlertStore, Observation
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.infrastructure import Reported
+from mlops.monitoring.rollouts import RolloutReport
 
 
 def seen(bad: bool, feature: str = "x", severity: str = "ticket") -> Observation:
@@ -113,3 +115,33 @@ def test_a_report_of_the_infrastructure_is_the_whole_truth(store: AlertStore) ->
 def test_what_is_no_report_is_refused(body: object) -> None:
     with pytest.raises(UsageProblem, match="expected"):
         infrastructure.reported(body)
+
+
+def _report(version: str, bad: bool, metric: str = "errors") -> RolloutReport:
+    return RolloutReport("delay", version, bad, "page", metric, f"delay v{version} was rolled back")
+
+
+def test_a_failed_rollout_fires_until_a_version_of_the_model_becomes_champion(store: AlertStore) -> None:
+    store.record([seen(True)], None, {})
+
+    def report(it: RolloutReport) -> dict[tuple[str, str], str]:
+        store.record(rollouts.observations(it, store.alerts()), None, {})
+        return {(each.version, each.feature): each.state for each in store.alerts() if each.kind == "rollout"}
+
+    report(_report("8", bad=True))
+    assert report(_report("9", bad=True, metric="latency")) == {
+        ("8", "errors"): "firing",
+        ("9", "latency"): "firing",
+    }
+    other = RolloutReport("other", "1", False, "page", "promoted", "other v1 is champion")
+    assert set(report(other).values()) == {"firing"}
+    assert set(report(_report("10", bad=False)).values()) == {"resolved"}
+    assert [each.state for each in store.alerts() if each.kind == "drift"] == ["firing"]
+
+
+@pytest.mark.parametrize("spoilt", [{"bad": "yes"}, {"severity": "loud"}, {"model": ""}, {"more": 1}])
+def test_what_is_no_report_of_a_rollout_is_refused(spoilt: dict[str, object]) -> None:
+    body = {"kind": "rollout", **asdict(_report("8", bad=True))}
+    assert rollouts.reported(body) == _report("8", bad=True)
+    with pytest.raises(UsageProblem, match="expected"):
+        rollouts.reported({**body, **spoilt})

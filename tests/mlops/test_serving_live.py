@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -22,23 +16,14 @@ import pandas as pd
 import pytest
 from mlflow.pyfunc.model import PythonModel
 
-from blueprints.environment import (
-    DatabaseRef,
-    Environment,
-    MonitoringRef,
-    ServingRef,
-    StorageRef,
-    TrackingRef,
-)
 from blueprints.errors import Problem
 from mlops.governance.audit import AuditLog
 from mlops.monitoring.client import MonitorClient
 from mlops.monitoring.reference import ARTIFACT, build_reference
-from mlops.serving.client import GatewayClient
-from mlops.tracking.client import TrackingClient
+from tests.mlops.yard import Yard, opened, until
 
 _ROWS = 200
-_SPEC = {"monitoring": {"window_rows": _ROWS, "interval_seconds": 0.5}}
+_SPEC = {"serving": {"trust_pickle": True}, "monitoring": {"window_rows": _ROWS, "interval_seconds": 0.5}}
 
 
 class Slope(PythonModel):
@@ -51,107 +36,9 @@ class Slope(PythonModel):
         return (model_input["x"] + model_input["y"]) * self.factor
 
 
-def free_port() -> int:
-    """One nobody listens on."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
-
-
-def until(what: Callable[[], Any], seconds: float = 90) -> Any:
-    """The first true answer of ``what``; what is down meanwhile counts as not yet."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if found := what():
-                return found
-        except (Problem, httpx.HTTPError) as error:
-            if time.monotonic() > deadline:
-                raise AssertionError(str(error)) from error
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-
-
-@contextmanager
-def process(words: list[str], log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process group that is gone afterwards."""
-    with log.open("ab") as out:
-        made = subprocess.Popen(
-            words,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            env={**os.environ, **variables},
-            cwd=Path(__file__).parents[2],
-        )
-    try:
-        yield made
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if made.poll() is None:
-                os.killpg(made.pid, number)
-                try:
-                    made.wait(15)
-                except subprocess.TimeoutExpired:
-                    continue
-
-
-@dataclass(frozen=True)
-class Yard:
-    """The services by hand."""
-
-    folder: Path
-    environment: Environment
-    variables: dict[str, str]
-    gateway: GatewayClient
-    tracking: TrackingClient
-
-    def serving(self) -> Any:
-        """A new gateway process on the same port and folder."""
-        assert self.environment.serving is not None
-        port = self.environment.serving.url.rpartition(":")[2]
-        return process(
-            [sys.executable, "-m", "mlops.serving"],
-            self.folder / "gateway.log",
-            **self.variables,
-            MODELYARD_PORT=port,
-            MODELYARD_DATA_DIR=str(self.folder / "gateway"),
-        )
-
-
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    folder = tmp_path_factory.mktemp("yard")
-    tracking, serving, monitoring = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
-    database = DatabaseRef.model_validate(
-        {"name": "monitoring", "url": f"sqlite:///{folder / 'monitoring.db'}"}
-    )
-    environment = Environment(
-        project="p",
-        name="dev",
-        blueprint="local",
-        tracking=TrackingRef(url=tracking),
-        storage=StorageRef(kind="folder", buckets={"data": (folder / "data").as_uri()}),
-        databases={"monitoring": database},
-        serving=ServingRef.model_validate({"url": serving, "token": "let-me-in"}),
-        monitoring=MonitoringRef.model_validate({"url": monitoring, "token": "see", "database": database}),
-    )
-    server = [
-        *(sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", "--workers=1"),
-        f"--port={tracking.rpartition(':')[2]}",
-        f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}",
-        f"--artifacts-destination={(folder / 'artifacts').as_uri()}",
-    ]
-    variables = {
-        "MODELYARD_ENVIRONMENT": json.dumps(environment.revealed()),
-        "MODELYARD_SPEC": json.dumps(_SPEC),
-        "MODELYARD_AUDIT_FILE": str(folder / "audit.jsonl"),
-    }
-    assert environment.serving is not None
-    client = TrackingClient(environment.tracking)
-    with process(server, folder / "mlflow.log", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
-        made = Yard(folder, environment, variables, GatewayClient(environment.serving), client)
-        until(lambda: client.experiments(), 150)
+    with opened(tmp_path_factory.mktemp("yard"), _SPEC) as made:
         yield made
 
 
@@ -203,6 +90,11 @@ def send(yard: Yard, name: str, seed: int, shift: float = 0.0, honest: bool = Tr
     yard.gateway.label("slope", ids, labels)
 
 
+def served(yard: Yard) -> str:
+    """The version that answers; empty: none yet."""
+    return next((each.version for each in yard.gateway.deployments() if each.state == "serving"), "")
+
+
 @pytest.mark.timeout(400)
 def test_from_champion_to_resolved_alert(yard: Yard) -> None:
     assert yard.environment.serving is not None
@@ -216,7 +108,7 @@ def test_from_champion_to_resolved_alert(yard: Yard) -> None:
             yard.gateway.predict("slope", [{"x": 1.0, "y": 2.0}])
 
         train(yard, 1.0)
-        until(lambda: yard.gateway.deployments())
+        until(lambda: served(yard))
         assert yard.gateway.predict("slope", [{"x": 1.0, "y": 2.0}], ["one"]) == [3.0]
         with pytest.raises(Problem, match="missing column y"):
             yard.gateway.predict("slope", [{"x": 1.0}])
@@ -225,7 +117,7 @@ def test_from_champion_to_resolved_alert(yard: Yard) -> None:
 
         # A new champion replaces the old one without a restart.
         train(yard, 10.0)
-        until(lambda: yard.gateway.deployments()[0].version == "2")
+        until(lambda: served(yard) == "2")
         assert yard.gateway.predict("slope", [{"x": 1.0, "y": 2.0}], ["two"]) == [30.0]
         yard.gateway.predict("slope", [{"x": 0.0, "y": 0.0}], ["three"])
         os.killpg(first.pid, signal.SIGKILL)
@@ -234,7 +126,7 @@ def test_from_champion_to_resolved_alert(yard: Yard) -> None:
     # What was answered before the kill is in the table once the next life has started.
     with yard.serving():
         until(lambda: set(rows_in(yard, "predictions")) == {"one", "two", "three"})
-        until(lambda: yard.gateway.deployments())
+        until(lambda: served(yard))
         _watch(yard)
     assert len(rows_in(yard, "predictions")) == len(set(rows_in(yard, "predictions")))
 
@@ -244,13 +136,7 @@ def _watch(yard: Yard) -> None:
     reference = yard.environment.monitoring
     assert reference is not None
     monitor = MonitorClient(reference)
-    with process(
-        [sys.executable, "-m", "mlops.monitoring"],
-        yard.folder / "monitor.log",
-        **yard.variables,
-        MODELYARD_PORT=reference.url.rpartition(":")[2],
-        MODELYARD_DATA_DIR=str(yard.folder / "monitor"),
-    ):
+    with yard.monitoring():
         send(yard, "quiet", 1)
         until(lambda: len(monitor.windows("slope")) == 1)
         assert monitor.alerts() == ()

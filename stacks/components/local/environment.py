@@ -16,7 +16,7 @@ from stacks.components.local.database import Database
 from stacks.components.local.monitoring import Monitoring
 from stacks.components.local.network import Network
 from stacks.components.local.resources import Home
-from stacks.components.local.serving import Serving
+from stacks.components.local.serving import FRONT_HEALTH, Serving
 from stacks.components.local.storage import Storage
 from stacks.components.local.tracking import ADMIN, Tracking
 
@@ -49,16 +49,22 @@ def build(spec: EnvironmentSpec, project: str, name: str, root: Path) -> pulumi.
         "databases": {},
     }
     serving = monitoring = None
-    if spec.serving.enabled:
-        token = access.secret("serving-token")
-        view = _document({**core, "protected": False, "serving": {"url": "", "token": token}})
-        serving = Serving(spec.serving, home, access, network, view)
     if spec.monitoring.enabled:
         audit = str(root / ".modelyard" / "audit.jsonl")
         monitoring = Monitoring(spec.monitoring, home, access, network, database, audit)
         alerts = {"name": "monitoring", "url": database.urls["monitoring"]}
         reference = {"url": "", "token": monitoring.token, "database": alerts}
         monitoring.start(_document({**core, "protected": False, "monitoring": reference}))
+    if spec.serving.enabled:
+        token = access.secret("serving-token")
+        # The gateway reports rollouts to the monitor; the database is none of its business.
+        reports = monitoring and {
+            "url": monitoring.url,
+            "token": monitoring.token,
+            "database": {"name": "", "url": ""},
+        }
+        view = {**core, "protected": False, "serving": {"url": "", "token": token}, "monitoring": reports}
+        serving = Serving(spec.serving, home, access, network, _document(view))
     whole = {
         **core,
         "databases": {key: {"name": key, "url": url} for key, url in database.urls.items()},
@@ -108,6 +114,8 @@ def _services(
         rows.append(row("storage", Layer.STORAGE, "SeaweedFS S3", storage.endpoint, "/healthz"))
     rows.append(row("tracking", Layer.TRACKING, "MLflow", tracking.url, "/health"))
     if serving:
+        if serving.front:
+            rows.append(row("front", Layer.SERVING, "Front (HAProxy)", serving.url, FRONT_HEALTH))
         for name, url in zip(serving.names, serving.replicas, strict=True):
             rows.append(row(name, Layer.SERVING, "Gateway", url, "/v2/health/live"))
     if monitoring:

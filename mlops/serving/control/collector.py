@@ -1,0 +1,46 @@
+"""Evidence of all replicas added up, since the step of a rollout began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlops.serving.control.peers import Report
+from mlops.serving.evidence import Evidence
+from mlops.serving.traffic import Lane
+
+
+class Collector:
+    """Adds up what replicas report, over their restarts, and remembers where a step began.
+
+    A replica that dies takes with it what it counted since its last report. The replica that leads starts
+    from nothing: a step then gathers its samples anew, which can only make it wait.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, Report] = {}
+        self._total: dict[Lane, Evidence] = {}
+        self._begun: dict[str, tuple[str, dict[Lane, Evidence]]] = {}
+
+    def saw(self, report: Report) -> None:
+        """Take the newest report of a replica."""
+        before = self._last.get(report.replica)
+        self._last[report.replica] = report
+        if before is None:
+            return
+        known = before.lanes if before.boot == report.boot else {}
+        for lane, now in report.lanes.items():
+            fresh = now.merged(known.get(lane, Evidence()), -1)
+            self._total[lane] = self._total.get(lane, Evidence()).merged(fresh)
+
+    def since(self, model: str, mark: str) -> Mapping[Lane, Evidence]:
+        """What the arms of a model did since ``mark`` (a step of a rollout) was first asked for."""
+        total = {lane: each for lane, each in self._total.items() if lane.model == model}
+        begun = self._begun.get(model)
+        if begun is None or begun[0] != mark:
+            self._begun[model] = (mark, total)
+            return {}
+        return {lane: each.merged(begun[1].get(lane, Evidence()), -1) for lane, each in total.items()}
+
+    def forget(self, model: str) -> None:
+        """The rollout of a model is over."""
+        self._begun.pop(model, None)

@@ -1,0 +1,135 @@
+"""The desired state of every model: in the registry, and on this disk for when the registry is away."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from blueprints.errors import Problem
+from mlops.serving.rollout.state import TAG, Deployment
+from mlops.tracking.client import TrackingClient
+from mlops.tracking.entities import RegisteredModel
+
+CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A plain MLflow client moved the alias ``champion`` of a model to ``version``."""
+
+    model: str
+    version: str
+
+
+class Desired:
+    """States by model. A state of a higher revision replaces one of a lower, wherever it comes from.
+
+    Args:
+        folder: Private to this replica, survives restarts.
+        client: The registry.
+        writes: This replica brings what the registry does not have yet to it.
+    """
+
+    def __init__(self, folder: Path, client: TrackingClient, writes: bool) -> None:
+        self._folder, self._client, self._writes = folder, client, writes
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.states: Mapping[str, Deployment] = dict(self._kept())
+        #: Models whose tag cannot be read, and why.
+        self.faults: Mapping[str, str] = {}
+
+    def _kept(self) -> list[tuple[str, Deployment]]:
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                data = json.loads(path.read_text())
+                found.append((str(data["model"]), Deployment.from_tag(str(data["state"]))))
+            except (OSError, ValueError, KeyError, TypeError, Problem) as error:
+                # The registry has it too; what cannot be read is not worth keeping the gateway down for.
+                log.warning("%s cannot be read and is left out: %s", path.name, error)
+        return found
+
+    def put(self, model: str, state: Deployment) -> bool:
+        """Take a state over when it is newer; it is on this disk when this returns. Whether it was newer."""
+        with self._lock:
+            if not newer(state, self.states.get(model)):
+                return False
+            self._keep(model, state)
+            self.states = {**self.states, model: state}
+            return True
+
+    def _keep(self, model: str, state: Deployment) -> None:
+        path = self._folder / f"{quote(model, safe='')}.json"
+        part = path.with_suffix(".part")
+        with part.open("w") as file:
+            json.dump({"model": model, "state": state.to_tag()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    def _forget(self, model: str) -> None:
+        with self._lock:
+            self.states = {name: state for name, state in self.states.items() if name != model}
+            (self._folder / f"{quote(model, safe='')}.json").unlink(missing_ok=True)
+
+    def sync(self) -> list[Moved]:
+        """Bring disk and registry together; returns aliases that others moved.
+
+        Raises:
+            Problem: The registry does not answer; what is known stays as it is.
+        """
+        moved: list[Moved] = []
+        faults: dict[str, str] = {}
+        models = {model.name: model for model in self._client.models()}
+        for name, model in models.items():
+            try:
+                remote = Deployment.from_tag(model.tags.get(TAG, ""))
+            except Problem as problem:
+                faults[name] = problem.what
+                remote = Deployment()
+            mine = self.states.get(name)
+            if newer(remote, mine):
+                self.put(name, remote)
+            elif mine is not None and newer(mine, remote):
+                if self._writes:
+                    self._write(model, mine)
+                continue
+            alias, state = model.aliases.get(CHAMPION), self.states.get(name)
+            if self._writes and alias and alias != (state.champion if state else None):
+                moved.append(Moved(name, alias))
+        for name in set(self.states) - set(models):
+            self._forget(name)
+        self.faults = faults
+        return moved
+
+    def _write(self, model: RegisteredModel, state: Deployment) -> None:
+        """Aliases first: a death in between leaves an alias that looks moved by hand to where
+        it should be."""
+        rollout = state.active
+        wanted = {
+            CHAMPION: state.champion,
+            CHALLENGER: rollout.candidate if rollout else None,
+            SHADOW: state.shadow,
+        }
+        for alias, version in wanted.items():
+            present = model.aliases.get(alias)
+            if version and present != version:
+                self._client.set_alias(model.name, alias, version)
+            elif version is None and present is not None and alias != CHAMPION:
+                self._client.remove_alias(model.name, alias)
+        self._client.set_model_tag(model.name, TAG, state.to_tag())
+
+
+def newer(one: Deployment, other: Deployment | None) -> bool:
+    """Whether ``one`` replaces ``other``. Two replicas that acted at once made the same revision; the later
+    act stands then, on both."""
+    if other is None:
+        return one.revision > 0
+    return (one.revision, one.updated) > (other.revision, other.updated)
