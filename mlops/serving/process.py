@@ -24,7 +24,7 @@ from mlops.serving.control.view import View
 from mlops.serving.fleet import Fleet
 from mlops.serving.front.client import join, leave
 from mlops.serving.gateway.app import Gateway
-from mlops.serving.gateway.callers import FixedCallers
+from mlops.serving.gateway.callers import FollowedCallers
 from mlops.serving.gateway.limits import Limits
 from mlops.serving.gateway.server import server
 from mlops.serving.log import Policy as LogPolicy
@@ -58,6 +58,7 @@ class Process:
             environment,
             LogPolicy.of(spec.log, environment),
             spec.log.commit_seconds,
+            leader=settings.replica == 1,
         )
         cache = Cache(settings.folder / "versions", environment.tracking, int(spec.cache_gb * _GIB))
         policy = Policy(
@@ -83,6 +84,7 @@ class Process:
         )
         view = View(desired, self._fleet, self._traffic, self._routing, self._lag)
         admin = Admin(self._conductor, view.rows)
+        self._callers = FollowedCallers(environment.storage, settings.folder, token.get_secret_value())
         limits = Limits(
             body_bytes=spec.limits.body_mb * _MIB,
             rows=spec.limits.rows,
@@ -93,7 +95,7 @@ class Process:
         self.gateway = Gateway(
             self._routing,
             self._log,
-            FixedCallers(token.get_secret_value()),
+            self._callers,
             limits,
             {"/v2/deployments": admin.deployments, "/v2/evidence": admin.evidence},
         )
@@ -114,6 +116,7 @@ class Process:
         """Serve until SIGTERM: then out of the front, what is in flight finished, the log flushed."""
         self._fleet.start()
         self._log.start()
+        self._callers.start()
         self._conductor.start()
         # The front takes this replica out before its sockets close, so uvicorn's own handlers come too early.
         serving = server(self.gateway, signals=False)
@@ -139,6 +142,7 @@ class Process:
         return sockets
 
     def _close(self) -> None:
+        self._callers.stop()
         self._conductor.stop()
         self._peers.close()
         self._fleet.stop()

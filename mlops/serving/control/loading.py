@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from blueprints.errors import ExitCode, Problem
 from mlops.serving.fleet import Key
+from mlops.serving.log.segments import model_name_fault
 from mlops.serving.rows import Runtime
 from mlops.serving.runtime.artifacts import Cache, Entry
 from mlops.serving.runtime.load import Facts, Policy, load
@@ -52,6 +53,8 @@ class Loader:
         return loaded.runtime
 
     def _entry(self, model: str, version: str) -> Entry:
+        if fault := model_name_fault(model):
+            raise Problem(f"its name cannot be that of a table: {fault}", where=model)
         try:
             return self._cache.ensure(self._registry.version(model, version))
         except Problem as problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -12,8 +12,10 @@ import numpy as np
 
 from blueprints.environment import Environment
 from mlops.data.tables import location, options
+from mlops.serving.log.reader import read_predictions
 from mlops.serving.rollout.analysis import Outcomes
 from mlops.serving.rollout.state import Rollout
+from mlops.serving.rollout.weights import SHADOW
 
 log = logging.getLogger(__name__)
 #: Seconds for which what was read is good enough: labels arrive in minutes, not in milliseconds.
@@ -61,28 +63,19 @@ class LoggedTruth:
         return self._once(key, lambda: self._observed(model, rollout, arms), {})
 
     def _observed(self, model: str, rollout: Rollout, arms: Mapping[str, str]) -> Found:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        rows = self._since("predictions", model, rollout.since, ["id", "version", "arm", "score"])
-        shadow = self._since("shadow", model, rollout.since, ["id", "version", "arm", "score"])
-        parts = [each for each in (rows, shadow) if each is not None]
-        if not parts:
-            return {}
-        rows = pa.concat_tables(parts)
-        labels = self._since("labels", model, rollout.since, ["id", "label"])
-        outcomes = self._since("outcomes", model, rollout.since, ["id", "name", "value"])
+        since = datetime.fromtimestamp(rollout.since, UTC)
+        columns = ["version", "arm", "score"]
         found = {}
         for arm, version in arms.items():
-            mine = rows.filter(pc.and_(pc.equal(rows["version"], version), pc.equal(rows["arm"], arm)))
-            score = _by_id(mine, "score")
-            loss = _losses(score, _by_id(labels, "label")) if labels is not None else None
-            metrics = {}
-            if outcomes is not None:
-                for name in outcomes["name"].unique().to_pylist():
-                    values = _by_id(outcomes.filter(pc.equal(outcomes["name"], name)), "value")
-                    metrics[str(name)] = _outcomes([values[each] for each in score if each in values])
-            found[version] = (loss, metrics)
+            kind = "shadow" if arm == SHADOW else "predictions"
+            rows = read_predictions(self._environment, model, since, columns=columns, kind=kind)
+            mine = [row for row in rows.to_pylist() if row["version"] == version and row["arm"] == arm]
+            metrics = {
+                name: _outcomes([row[name] for row in mine if row[name] is not None])
+                for name in rows.schema.names
+                if name not in ("id", "time", "label", *columns)
+            }
+            found[version] = (_losses(mine), metrics)
         return found
 
     def _dataset(self, kind: str, model: str) -> Any:
@@ -93,27 +86,11 @@ class LoggedTruth:
             return None
         return deltalake.DeltaTable(uri, storage_options=storage).to_pyarrow_dataset()
 
-    def _since(self, kind: str, model: str, since: float, columns: list[str]) -> Any:
-        import pyarrow.dataset as ds
 
-        dataset = self._dataset(kind, model)
-        if dataset is None:
-            return None
-        # A label carries the moment it became known, which may be given by its sender: only rows that a
-        # prediction of this step answers to are used, by id.
-        moment = ds.field("time") >= datetime.fromtimestamp(since, UTC)
-        return dataset.to_table(columns=columns, filter=moment if kind in ("predictions", "shadow") else None)
-
-
-def _by_id(rows: Any, column: str) -> dict[str, float]:
-    """Values by id, the last one where an id comes twice."""
-    pairs = zip(rows["id"].to_pylist(), rows[column].to_pylist(), strict=True)
-    return {identity: value for identity, value in pairs if value is not None}
-
-
-def _losses(scores: Mapping[str, float], labels: Mapping[str, float]) -> Outcomes:
+def _losses(rows: Sequence[Mapping[str, Any]]) -> Outcomes:
     """Squared error a row: for probabilities the Brier score (Brier, Monthly Weather Review 78, 1950)."""
-    return _outcomes([(score - labels[each]) ** 2 for each, score in scores.items() if each in labels])
+    known = [row for row in rows if row["label"] is not None and row["score"] is not None]
+    return _outcomes([(row["score"] - row["label"]) ** 2 for row in known])
 
 
 def _outcomes(values: list[float]) -> Outcomes:

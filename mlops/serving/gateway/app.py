@@ -255,7 +255,7 @@ class Gateway:
             found = read_labels(bodies.document(body), self.limits.rows)
             if caller is None or not caller.may(found.model):
                 raise _out_of_scope(caller, found.model)
-            self._log.label(found.model, found.ids, found.labels, found.times)
+            self._log.label(found.model, found.ids, found.labels, found.times, found.name)
             return Answer(200, orjson.dumps({"accepted": len(found.ids)}))
         except OSError:
             log.exception("labels of request %s", request.call.id)

@@ -115,8 +115,11 @@ class Log(Protocol):
         """
         ...
 
-    def label(self, model: str, ids: Sequence[str], values: Sequence[float], times: Sequence[int], /) -> None:
-        """Record true labels (``times``: µs since the epoch, when each became known).
+    def label(
+        self, model: str, ids: Sequence[str], values: Sequence[float], times: Sequence[int], name: str, /
+    ) -> None:
+        """Record true labels, or values of the business metric ``name`` (``times``: µs since the epoch, when
+        each became known).
 
         Raises:
             OSError: It cannot.

@@ -207,7 +207,14 @@ class MemoryLog:
             raise OSError("no space left on device")
         self.failures.append((reason, sentence))
 
-    def label(self, model: str, ids: Sequence[str], values: Sequence[float], times: Sequence[int]) -> None:
+    def label(
+        self,
+        model: str,
+        ids: Sequence[str],
+        values: Sequence[float],
+        times: Sequence[int],
+        name: str = "label",
+    ) -> None:
         """Keep them."""
         if self.full:
             raise OSError("no space left on device")
