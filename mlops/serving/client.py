@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -197,16 +198,28 @@ class GatewayClient:
             Problem: It is refused, in words; or no replica answers.
         """
         fault: Problem | None = None
-        for base in self._ref.replicas or (self._ref.url,):
-            url = f"{base}/v2/deployments/{quote(model, safe='')}/{action}"
+        bases = self._ref.replicas or (self._ref.url,)
+        path = f"/v2/deployments/{quote(model, safe='')}"
+        for number, base in enumerate(bases):
             try:
-                return Desired.model_validate(self._call("POST", url, json=what)["desired"])
+                data = self._call("POST", f"{base}{path}/{action}", json=what)
             except Problem as problem:
                 if problem.code is not ExitCode.RETRY:
                     raise
                 fault = problem
+                continue
+            after = Desired.model_validate(data["desired"])
+            if number:
+                # Only the first knows the others; without it they would hear of it from the registry.
+                self._hand_over(bases[number + 1 :], f"{path}/state", after)
+            return after
         assert fault is not None
         raise fault
+
+    def _hand_over(self, bases: Sequence[str], path: str, state: Desired) -> None:
+        for base in bases:
+            with contextlib.suppress(Problem):
+                self._call("POST", f"{base}{path}", content=state.to_tag(), timeout=2.0)
 
 
 def _summed(rows: list[dict[str, Any]]) -> Deployment:

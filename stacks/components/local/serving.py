@@ -98,8 +98,9 @@ class Serving(LayerComponent):
             env |= {"MODELYARD_PORT": self._port.apply(str), "MODELYARD_REPLICA_PORT": private.apply(str)}
         else:
             env |= {"MODELYARD_PORT": private.apply(str), "MODELYARD_FRONT": front}
-        if len(self.replicas) > 1:
-            # The first leads and asks the others what they saw; each hands a new state to the others.
+        if number == 1 and len(self.replicas) > 1:
+            # It leads: it asks the others what they saw, and hands them new states. Only it is told, so that
+            # scaling does not restart the others.
             env["MODELYARD_REPLICAS"] = pulumi.Output.all(*self.replicas).apply(",".join)
         return Service(
             name,
