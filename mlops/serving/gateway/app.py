@@ -103,10 +103,7 @@ class Gateway:
         except RequestError as error:
             answer = self._refused(error)
         except Exception:
-            log.exception("request %s failed", call.id)
-            answer = self._refused(
-                RequestError(500, f"the gateway failed; its log has request {call.id}", "gateway")
-            )
+            answer = self._broken(call)
         await self._send(answer, call, scope["method"] == "HEAD", send)
 
     async def _answer(self, request: Request) -> Answer:
@@ -146,8 +143,9 @@ class Gateway:
                 return None
             text, more = form.write(choice, call, *found)
         except RequestError as error:
-            status, text, more = self._refused(error)
-            return wire(status, text, more, call)
+            return wire(*self._refused(error), call)
+        except Exception:
+            return wire(*self._broken(call), call)
         return wire(200, text, more, call)
 
     def _admit(self, request: Request) -> Caller:
@@ -311,6 +309,12 @@ class Gateway:
                 return [refusal]
             raise RequestError(refusal.status, refusal.sentence)
         return found
+
+    def _broken(self, call: Call) -> Answer:
+        """A fault of ours: our log says what, the sender where to look."""
+        log.exception("request %s failed", call.id)
+        sentence = f"the gateway failed; its log has request {call.id}"
+        return self._refused(RequestError(500, sentence, "gateway"))
 
     def _refused(self, error: RequestError) -> Answer:
         self.refusals[error.reason] = self.refusals.get(error.reason, 0) + 1

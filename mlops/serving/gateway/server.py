@@ -71,7 +71,7 @@ class Protocol(HttpToolsProtocol):
         self._quiet: asyncio.TimerHandle | None = None
         self._answered = 0.0
         if len(self.connections) > MOST_CONNECTIONS:
-            self._refuse(_TOO_MANY)
+            self._last(_TOO_MANY)
         else:
             self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
@@ -128,11 +128,12 @@ class Protocol(HttpToolsProtocol):
         answer = self._ask_quick(self.url, self.headers, body)
         if answer is None:
             return False
-        self.transport.write(answer)
         self.server_state.total_requests += 1
         if not self.parser.should_keep_alive():
-            self._close()
-        elif self._quiet is None:
+            self._last(answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+            return True
+        self.transport.write(answer)
+        if self._quiet is None:
             self._quiet = self.loop.call_later(KEEP_ALIVE_SECONDS, self._too_quiet)
         self._answered = self.loop.time()
         return True
@@ -147,7 +148,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, a body, or a body that nobody reads any more."""
         super().data_received(data)
-        if self._state == _BETWEEN:
+        if self._state == _BETWEEN or self.transport.is_closing():
             return
         if self._held is not None:
             # The rest is on its way: waiting for it, with its limits, is the application's.
@@ -158,7 +159,7 @@ class Protocol(HttpToolsProtocol):
         if self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
         if self._state == _HEAD and self._idle_bytes > MOST_HEAD_BYTES:
-            self._refuse(_TOO_LONG)
+            self._last(_TOO_LONG)
         elif self._idle_bytes > MOST_UNREAD_BYTES:
             self._close()
 
@@ -175,16 +176,17 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is refused like everything else: with a sentence in JSON."""
-        self._refuse(_answer("400 Bad Request", "the request is not HTTP"))
+        self._last(_answer("400 Bad Request", "the request is not HTTP"))
 
     def _too_slow(self) -> None:
         self._timer = None
         if self._state == _BODY:
             self._close()
         else:
-            self._refuse(_TOO_SLOW)
+            self._last(_TOO_SLOW)
 
-    def _refuse(self, answer: bytes) -> None:
+    def _last(self, answer: bytes) -> None:
+        """The last answer of this connection."""
         if not self.transport.is_closing():
             self.transport.write(answer)
         self._close()
