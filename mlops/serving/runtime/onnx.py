@@ -244,6 +244,10 @@ class OnnxRuntime:
             self._pool = ThreadPoolExecutor(2, f"onnx-{self.model}")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.predict_now, batch)
 
+    def answer_now(self, batch: Batch) -> Outputs | None:
+        """The answer, when the event loop may wait for it; None: ask :meth:`predict`."""
+        return self.predict_now(batch) if batch.rows * self.seconds_per_row < INLINE else None
+
     def predict_now(self, batch: Batch) -> Outputs:
         """Predict in this thread; measures itself."""
         start = time.perf_counter()
