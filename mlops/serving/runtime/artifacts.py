@@ -161,7 +161,7 @@ class Cache:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             entry = self.get(*key)
-            if entry is None:
+            if entry is None or _another(entry, version):
                 entry = self._fetch(version)
                 self._evict(key)
             elif version.tags.get(ONNX_TAG, "") not in ("", entry.tags.get(ONNX_TAG, "")):
@@ -282,6 +282,12 @@ class Cache:
             shutil.rmtree(entry.folder, ignore_errors=True)
             held -= entry.size
             log.info("%s version %s left the cache, which is full", entry.model, entry.version)
+
+
+def _another(entry: Entry, version: ModelVersion) -> bool:
+    """Whether name and number have been given anew: the registered model was deleted and made again."""
+    run = version.run_id and version.run_id != entry.run_id
+    return bool(run) or version.tags.get(DIGEST_TAG, entry.digest) != entry.digest
 
 
 def _name(text: str) -> str:

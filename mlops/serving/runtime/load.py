@@ -122,9 +122,10 @@ async def _load(entry: Entry, policy: Policy, cache: Cache | None, where: str) -
         if isinstance(found, Loaded):
             return found
         why = found
-    trusted = trust.check(model, policy.trust_pickle, where)
+    apart = policy.isolation == "always" or (policy.isolation == "auto" and bool(differs))
+    trusted = trust.check(model, policy.trust_pickle, where, install=apart and bool(differs))
     facts = Facts("native", entry.digest, trusted, entry.report, why, differs)
-    if policy.isolation == "always" or (policy.isolation == "auto" and differs):
+    if apart:
         return await _isolated(entry, policy, model, rows, facts)
     return await asyncio.to_thread(_native, entry, policy, model, rows, facts)
 
@@ -192,7 +193,9 @@ async def _isolated(
 
     python = Path(sys.executable)
     if facts.differs:
-        python = await asyncio.to_thread(environments.python_of, model, policy.environments)
+        python = await asyncio.to_thread(
+            environments.python_of, model, policy.environments, policy.trust_pickle
+        )
     runtime = IsolatedRuntime(
         entry.model, entry.version, entry.run_id, model, python, policy.memory, max_rows=policy.max_rows
     )

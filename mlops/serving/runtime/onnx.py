@@ -14,11 +14,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mlops.serving.rows import Batch, ModelFaultError, Outputs
+from mlops.serving.rows import Batch, BusyError, ModelFaultError, Outputs
 from mlops.serving.signature import Signature
 
 #: A prediction expected to take longer leaves the event loop (seconds).
 INLINE = 0.001
+#: Requests in the threads or waiting for them at most.
+WAITING = 256
 _TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -233,6 +235,7 @@ class OnnxRuntime:
         self.model, self.version, self.run_id, self.signature = model, version, run_id, signature
         self._graph = graph
         self._pool: Executor | None = None
+        self._inside = 0
         #: Running mean of the seconds a row takes.
         self.seconds_per_row = 0.0
 
@@ -242,7 +245,13 @@ class OnnxRuntime:
             return self.predict_now(batch)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(2, f"onnx-{self.model}")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.predict_now, batch)
+        if self._inside >= WAITING:
+            raise BusyError(f"{self.model}: {self._inside} requests wait already")
+        self._inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self.predict_now, batch)
+        finally:
+            self._inside -= 1
 
     def answer_now(self, batch: Batch) -> Outputs | None:
         """The answer, when the event loop may wait for it; None: ask :meth:`predict`."""
