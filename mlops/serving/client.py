@@ -23,7 +23,8 @@ class Arm:
         name: ``champion``, ``canary``, ``challenger``, ``shadow``, ``flag``, ``previous``.
         weight: Share of the traffic, 0 to 1.
         state: ``serving``, ``loading`` or ``failed``; ``reason``: why it failed.
-        kind: ``onnx``, ``native`` or ``isolated``; empty: not loaded.
+        kind: ``onnx``, ``native`` or ``isolated``; empty: not loaded. ``note``: why it is not ONNX, what of
+            it was trusted.
         errors: Requests by class.
         rate_per_second: Rows a second, mean of the last 10 s.
         p50_ms, p95_ms, p99_ms: Latency inside the gateway, last minute, worst replica; None: no traffic.
@@ -46,6 +47,7 @@ class Arm:
     p99_ms: float | None
     dropped: int = 0
     difference: float | None = None
+    note: str = ""
 
     @property
     def failed(self) -> int:
@@ -275,6 +277,7 @@ def _arm(rows: list[dict[str, Any]]) -> Arm:
         p99_ms=_worst([row["p99_ms"] for row in rows]),
         dropped=sum(row["dropped"] for row in rows),
         difference=_worst([row["difference"] for row in rows]),
+        note=worst["note"],
     )
 
 

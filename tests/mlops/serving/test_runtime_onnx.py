@@ -66,7 +66,10 @@ async def test_small_batches_on_the_loop_large_ones_in_a_thread(monkeypatch: pyt
 
     def predict_now(batch: Batch) -> Outputs:
         where.append(threading.current_thread() is threading.main_thread())
-        return right(batch)
+        outputs = right(batch)
+        # What was measured depends on who else uses this machine.
+        made.seconds_per_row = 1e-5
+        return outputs
 
     monkeypatch.setattr(made, "predict_now", predict_now)
     small = mlmodel.of_columns(made.signature, numbers(1))
