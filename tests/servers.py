@@ -56,7 +56,7 @@ def serving(answer: Callable[[Request], Answer]) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = _any  # noqa: N815 - http.server calls these
+        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _any  # noqa: N815 - http.server calls these
 
         def log_message(self, format: str, *args: object) -> None:
             return

@@ -21,6 +21,9 @@ def options(storage: StorageRef) -> dict[str, str]:
         "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
         # Two writers that commit at once: the store refuses the second (If-None-Match), which then rebases.
         "aws_conditional_put": "etag",
+        # Whoever asks has a way of its own to wait; by default a storage that hangs is asked for 3 minutes.
+        "max_retries": "5",
+        "retry_timeout": "20s",
     }
 
 

@@ -54,10 +54,16 @@ class MonitorClient:
                 todo="modelyard status; modelyard logs monitor",
                 code=ExitCode.RETRY,
             ) from None
-        data: dict[str, Any] = response.json()
-        if response.is_success:
-            return data
-        raise Problem(str(data.get("error", f"answer {response.status_code}")), where=f"{self._url}{path}")
+        try:
+            data: dict[str, Any] = response.json()
+        except ValueError:
+            data = {"error": f"answer {response.status_code}, which is not the monitor's"}
+        else:
+            if response.is_success:
+                return data
+        code = ExitCode.RETRY if response.status_code >= 500 else ExitCode.FAILED
+        words = str(data.get("error", f"answer {response.status_code}"))
+        raise Problem(words, where=f"{self._url}{path}", code=code)
 
     def faults(self) -> dict[str, str]:
         """What the monitor cannot watch just now, and why."""

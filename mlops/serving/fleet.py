@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blueprints.errors import ExitCode, Problem
 from mlops.serving.rows import Runtime
@@ -80,6 +80,14 @@ class Fleet:
         """Try a version again at once that could not be loaded."""
         with self._wake:
             self.faults = {each: fault for each, fault in self.faults.items() if each != key}
+            self._wake.notify()
+
+    def hurry(self) -> None:
+        """What kept versions from being fetched is over: try those at once whose fault it was not."""
+        with self._wake:
+            self.faults = {
+                key: fault if fault.final else replace(fault, retry=0.0) for key, fault in self.faults.items()
+            }
             self._wake.notify()
 
     def _work(self) -> None:

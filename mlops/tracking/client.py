@@ -76,7 +76,9 @@ class TrackingClient:
             return Problem(message or f"not found: {what}", where=what)
         if response.status_code == 400:
             return UsageProblem(f"{what}: {message or 'the server refuses it'}", where=self.url)
-        return Problem(f"{what}: {message or f'answer {response.status_code}'}", where=self.url)
+        # The server's own fault: its database or its storage may be away.
+        code = ExitCode.RETRY if response.status_code >= 500 else ExitCode.FAILED
+        return Problem(f"{what}: {message or f'answer {response.status_code}'}", where=self.url, code=code)
 
     def _get(self, path: str, what: str, **params: Any) -> dict[str, Any]:
         return self._json(self._call("GET", _API + path, what, params=params))
@@ -102,9 +104,12 @@ class TrackingClient:
         """Ask a real question of the database; returns when it is answered."""
         self._post("/experiments/search", "experiments", {"max_results": 1})
 
-    def version(self, name: str, version: str) -> ModelVersion:
-        """One version of a model."""
-        data = self._get("/model-versions/get", f"{name} version {version}", name=name, version=version)
+    def version(self, name: str, version: str, timeout: float | None = None) -> ModelVersion:
+        """One version of a model; ``timeout``: seconds, when it should be other than the client's."""
+        params = {"name": name, "version": version}
+        options: dict[str, Any] = {"timeout": timeout} if timeout else {}
+        path = f"{_API}/model-versions/get"
+        data = self._json(self._call("GET", path, f"{name} version {version}", params=params, **options))
         return _model_version(data["model_version"])
 
     def server_version(self) -> str:

@@ -53,9 +53,15 @@ class Admin:
         if scope["method"] == "GET" and not parts:
             rows = await asyncio.to_thread(self._rows)
             return 200, {"deployments": rows, "registry": self._conductor.registry_fault}
+        if scope["method"] == "GET" and len(parts) == 2 and parts[1] == "state":
+            return 200, {"state": self._conductor.tag(parts[0])}
         if scope["method"] != "POST" or len(parts) != 2:
             return 404, {"error": "expected GET /v2/deployments, or POST /v2/deployments/MODEL/ACTION"}
         model, action = parts
+        if action == "preload":
+            version = str(_document(body).get("version") or "")
+            await asyncio.to_thread(self._conductor.preload, model, version)
+            return 200, {}
         if action == "state":
             await asyncio.to_thread(self._conductor.take_over, model, body.decode("utf-8", "replace"))
             return 200, {}

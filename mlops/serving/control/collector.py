@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 from mlops.serving.control.peers import Report
@@ -20,9 +21,15 @@ class Collector:
         self._last: dict[str, Report] = {}
         self._total: dict[Lane, Evidence] = {}
         self._begun: dict[str, tuple[str, dict[Lane, Evidence]]] = {}
+        # A person's rollback reads it on a thread of its own.
+        self._lock = threading.Lock()
 
     def saw(self, report: Report) -> None:
         """Take the newest report of a replica."""
+        with self._lock:
+            self._saw(report)
+
+    def _saw(self, report: Report) -> None:
         before = self._last.get(report.replica)
         self._last[report.replica] = report
         if before is None:
@@ -34,13 +41,15 @@ class Collector:
 
     def since(self, model: str, mark: str) -> Mapping[Lane, Evidence]:
         """What the arms of a model did since ``mark`` (a step of a rollout) was first asked for."""
-        total = {lane: each for lane, each in self._total.items() if lane.model == model}
-        begun = self._begun.get(model)
-        if begun is None or begun[0] != mark:
-            self._begun[model] = (mark, total)
-            return {}
+        with self._lock:
+            total = {lane: each for lane, each in self._total.items() if lane.model == model}
+            begun = self._begun.get(model)
+            if begun is None or begun[0] != mark:
+                self._begun[model] = (mark, total)
+                return {}
         return {lane: each.merged(begun[1].get(lane, Evidence()), -1) for lane, each in total.items()}
 
     def forget(self, model: str) -> None:
         """The rollout of a model is over."""
-        self._begun.pop(model, None)
+        with self._lock:
+            self._begun.pop(model, None)

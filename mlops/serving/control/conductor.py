@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from blueprints.errors import ExitCode, Problem, UsageProblem
+from blueprints.errors import ExitCode, Problem
+from mlops.serving.control.acts import Act, measurable, strategy_of
 from mlops.serving.control.collector import Collector
-from mlops.serving.control.desired import Desired
+from mlops.serving.control.desired import Desired, stamp
 from mlops.serving.control.peers import Peers, Report
 from mlops.serving.control.routing import Routing
 from mlops.serving.evidence import Evidence
 from mlops.serving.fleet import Fleet, Key
 from mlops.serving.rollout import machine
-from mlops.serving.rollout.state import Deployment, Flags, Verdict
-from mlops.serving.rollout.strategy import Strategy, parse
+from mlops.serving.rollout.state import Deployment, Verdict
+from mlops.serving.rollout.strategy import Strategy
 from mlops.serving.rollout.weights import table
 from mlops.serving.traffic import Lane, Traffic
 from mlops.tracking.client import TrackingClient
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 INTERVAL = 2.0
 #: A rollback loads its version before traffic moves, at most this long.
 _PRELOAD_SECONDS = 60.0
+#: How long a version that was loaded ahead waits for the state that wants it.
+_PRELOADED_SECONDS = 120.0
 #: A version that could not be loaded this often ends its rollout: the storage may only have been away.
 _ATTEMPTS = 3
 
@@ -41,7 +44,7 @@ class Judge(Protocol):
         ...
 
     def metrics(self, model: str) -> Collection[str]:
-        """What can be measured for a model, as :attr:`Gate.source` names it."""
+        """What can be measured for a model, as :attr:`Gate.source` names it; may raise :class:`Problem`."""
         ...
 
 
@@ -106,9 +109,11 @@ class Conductor:
         self._fleet, self._traffic, self._routing, self._peers = fleet, traffic, routing, peers
         self._judge, self._listener, self._pin = judge, listener, pin
         self._collector = Collector()
+        # Held from reading a state until its successor is kept, so that two acts at once do not both follow
+        # from the same state; never while anything outside of this process is asked.
         self._acting = threading.RLock()
         self._applied: tuple[Any, ...] = ()
-        self._preloading: set[Key] = set()
+        self._preloading: dict[Key, float] = {}
         self._wake = threading.Event()
         self._stopping = False
         self.registry_fault = "the registry was not asked yet"
@@ -131,8 +136,13 @@ class Conductor:
         self._thread.join(timeout=10)
 
     def _work(self) -> None:
+        first = True
         while not self._stopping:
             try:
+                if first:
+                    # What was decided while this one was away may be known to the others only.
+                    self._agree(self._peers.reports()[0], hand=False)
+                    first = False
                 self.look()
             except Exception:
                 # One look may fail for a reason nobody foresaw; the next comes in 2 s.
@@ -152,33 +162,46 @@ class Conductor:
     def _sync(self) -> None:
         try:
             moved = self._desired.sync()
+            if self.registry_fault:
+                # What could not be fetched may be there again, too.
+                self._fleet.hurry()
             self.registry_fault = ""
         except Problem as problem:
             self.registry_fault = problem.what
             return
         for each in moved:
-            with self._acting:
-                state = self._state(each.model)
-                after = machine.alias_moved(
-                    state,
-                    each.version,
-                    self._replica.default,
-                    now=time.time(),
-                    metrics=self._judge.metrics(each.model),
-                )
-                if after is state and (not state.active or state.active.candidate != each.version):
-                    # It is not honoured, which was said before: the alias goes back to what answers.
-                    after = state.but(revision=state.revision + 1, updated=time.time())
-            self._take(each.model, state, after)
+            self._follow(each.model, each.version)
+
+    def _follow(self, model: str, version: str) -> None:
+        """A plain MLflow client moved the alias."""
+        default = self._replica.default
+        try:
+            metrics = measurable(default, lambda: self._judge.metrics(model))
+        except Problem as problem:
+            log.warning("the alias of %s waits: %s", model, problem.what)
+            return
+        with self._acting:
+            state = self._state(model)
+            after = machine.alias_moved(state, version, default, now=time.time(), metrics=metrics)
+            if after is state and (not state.active or state.active.candidate != version):
+                # It is not honoured, which was said before: the alias goes back to what answers.
+                after = state.but(revision=state.revision + 1, updated=time.time())
+            taken = self._take(model, state, after)
+        if taken:
+            self._spread(model, state, after)
 
     def _state(self, model: str) -> Deployment:
         return self._desired.states.get(model) or Deployment()
 
-    def _take(self, model: str, before: Deployment, after: Deployment) -> None:
-        """Make a state the desired one, here at once, then everywhere."""
+    def _take(self, model: str, before: Deployment, after: Deployment) -> bool:
+        """Make a state the desired one here, at once; whether it is."""
         if after is before or not self._desired.put(model, after):
-            return
+            return False
         self.refresh()
+        return True
+
+    def _spread(self, model: str, before: Deployment, after: Deployment) -> None:
+        """Tell everybody else."""
         self._peers.tell(model, after)
         if before.active and not after.active:
             evidence = self._collector.since(model, _mark(before))
@@ -191,7 +214,8 @@ class Conductor:
         with self._acting:
             states, now = self._desired.states, time.time()
             warm = {(model, each) for model, state in states.items() for each in table(state, now).warm}
-            self._fleet.want(warm | self._preloading)
+            soon = {key for key, until in self._preloading.items() if until > time.monotonic()}
+            self._fleet.want(warm | soon)
             # A rollback must find its version here even when the registry is away.
             self._pin(
                 {*warm, *((model, state.previous) for model, state in states.items() if state.previous)}
@@ -205,13 +229,18 @@ class Conductor:
             self._routing.settled(self._unready(absent), self.registry_fault)
 
     def _unready(self, absent: Mapping[str, str]) -> str:
-        """Why this replica should get no traffic; empty: it should. A model whose version cannot be loaded is
-        no reason: the others answer."""
+        """Why this replica should get no traffic; empty: it should. A version that cannot be loaded anywhere
+        is no reason, for the other models answer; one that only could not be fetched yet is: another replica
+        may have it."""
         if not absent:
             if self.registry_fault:
                 return f"the registry is not reachable: {self.registry_fault}"
             return "no model has the alias champion"
-        return "; ".join(why for why in absent.values() if why.endswith("being loaded"))
+        return "; ".join(why for model, why in absent.items() if why and not self._hopeless(model))
+
+    def _hopeless(self, model: str) -> bool:
+        fault = self._fleet.faults.get((model, self._state(model).champion or ""))
+        return fault is not None and fault.final
 
     def _absence(self, model: str, state: Deployment) -> str:
         champion = state.champion or (state.active.candidate if state.active else "")
@@ -231,21 +260,53 @@ class Conductor:
             self._traffic.copied(),
             frozenset(self._fleet.loaded),
             faults,
+            {model: stamp(state) for model, state in self._desired.states.items()},
         )
 
     def _lead(self) -> None:
-        reports = [self.report(), *self._peers.reports()[0]]
+        others = self._peers.reports()[0]
+        self._agree(others)
+        reports = [self.report(), *others]
         for report in reports:
             self._collector.saw(report)
         for model, state in self._desired.states.items():
             if not state.active:
                 continue
+            judged = self._judged(model, state)
             with self._acting:
-                before = self._state(model)
-                after = self._moved_on(model, before, reports)
-            self._take(model, before, after)
+                if self._state(model) is not state:
+                    # Somebody acted meanwhile: the verdicts are of a state that is no more.
+                    continue
+                after = self._moved_on(model, state, reports, judged)
+                taken = self._take(model, state, after)
+            if taken:
+                self._spread(model, state, after)
 
-    def _moved_on(self, model: str, state: Deployment, reports: list[Report]) -> Deployment:
+    def _agree(self, reports: Sequence[Report], hand: bool = True) -> None:
+        """Take over what others know and this replica does not, for it was away or hung; and hand them what
+        they missed. The registry does the same, but may be away itself."""
+        for report in reports:
+            mine = {model: stamp(state) for model, state in self._desired.states.items()}
+            for model, theirs in report.states.items():
+                if theirs > mine.get(model, (0, 0.0)) and (state := self._peers.state(report.replica, model)):
+                    self._put(model, state)
+            for model, state in self._desired.states.items() if hand else ():
+                if stamp(state) > report.states.get(model, (0, 0.0)):
+                    self._peers.hand(report.replica, model, state)
+
+    def _judged(self, model: str, state: Deployment) -> tuple[list[Verdict], int]:
+        """May ask the storage, which may be away, so never while acts would wait for it."""
+        if state.rollout is None or not state.rollout.loaded:
+            return [], 0
+        return self._judge(model, state, self._collector.since(model, _mark(state)))
+
+    def _moved_on(
+        self,
+        model: str,
+        state: Deployment,
+        reports: Sequence[Report],
+        judged: tuple[list[Verdict], int],
+    ) -> Deployment:
         rollout = state.active
         if rollout is None:
             return state
@@ -257,9 +318,7 @@ class Conductor:
             if all(key in report.loaded for report in reports):
                 return machine.loaded(state, rollout.candidate, now=time.time())
             return state
-        evidence = self._collector.since(model, _mark(state))
-        verdicts, requests = self._judge(model, state, evidence)
-        return machine.tick(state, time.time(), verdicts, requests)
+        return machine.tick(state, time.time(), *judged)
 
     def take_over(self, model: str, text: str) -> None:
         """Another replica's state.
@@ -267,63 +326,50 @@ class Conductor:
         Raises:
             Problem: It cannot be read.
         """
-        if self._desired.put(model, Deployment.from_tag(text)):
-            self.refresh()
+        self._put(model, Deployment.from_tag(text))
+
+    def _put(self, model: str, state: Deployment) -> None:
+        with self._acting:
+            if self._desired.put(model, state):
+                self.refresh()
+
+    def tag(self, model: str) -> str:
+        """The state of a model, for another replica."""
+        return self._state(model).to_tag()
 
     def act(self, model: str, action: str, what: Mapping[str, Any]) -> Deployment:
         """Change the desired state as a person asks; returns the new one, which is dealt by already.
 
+        The replica that leads decides, whoever is asked, so that of two acts at once the second follows from
+        the first or is refused. While it does not answer, any other does.
+
         Raises:
             Problem: It is refused, in words.
         """
-        by, why = str(what.get("by") or "somebody"), str(what.get("why") or "")
-        versions = self._versions(model)
-        goal = str(what.get("version") or "")
+        if not self._replica.leads and (done := self._peers.forward(model, action, what)):
+            self._put(model, done)
+            return done
         if action == "rollback":
-            self._preload(model, goal or self._state(model).previous or "")
+            version = str(what.get("version") or "") or self._state(model).previous or ""
+            if version and not (self._state(model).active and not what.get("version")):
+                self._preload(model, version)
+        request = self._request(model, action, what)
         with self._acting:
             before = self._state(model)
-            after = self._next(model, action, before, what, by, why, versions)
-        self._take(model, before, after)
-        self._preloading.clear()
+            after = request.on(before)
+            taken = self._take(model, before, after)
+        if taken:
+            self._spread(model, before, after)
         return after
 
-    def _next(
-        self,
-        model: str,
-        action: str,
-        state: Deployment,
-        what: Mapping[str, Any],
-        by: str,
-        why: str,
-        versions: Collection[str] | None,
-    ) -> Deployment:
-        now, version = time.time(), str(what.get("version") or "")
-        if action == "deploy":
-            text = str(what.get("strategy") or "")
-            strategy = parse(text) if text else self._replica.default
-            metrics = self._judge.metrics(model)
-            return machine.deploy(
-                state, version, strategy, now=now, by=by, versions=versions, metrics=metrics
-            )
-        if action == "pause":
-            return machine.pause(state, now=now, by=by, reason=why)
-        if action == "resume":
-            return machine.resume(state, now=now, by=by)
-        if action == "promote":
-            return machine.promote(state, now=now, by=by, full=bool(what.get("full")))
-        if action == "rollback":
-            return machine.rollback(state, now=now, by=by, to=version, versions=versions)
-        if action == "freeze":
-            return machine.freeze(state, why, now=now, by=by)
-        if action == "unfreeze":
-            return machine.unfreeze(state, now=now, by=by)
-        if action == "shadow":
-            return machine.set_shadow(state, version or None, now=now, by=by, versions=versions)
-        if action == "flags":
-            flags = Flags.model_validate(what.get("flags"))
-            return machine.set_flags(state, flags, now=now, by=by, versions=versions)
-        raise UsageProblem(f"no action is called {action!r}", where="deployments")
+    def _request(self, model: str, action: str, what: Mapping[str, Any]) -> Act:
+        """Everything that an act depends on, asked before anything is locked."""
+        strategy = strategy_of(what if action == "deploy" else {}, self._replica.default)
+        # A rollback has just loaded its version, and must not wait for a registry that hangs.
+        versions = self._versions(model) if action in ("deploy", "shadow", "flags") else None
+        metrics = measurable(strategy, lambda: self._judge.metrics(model)) if action == "deploy" else ()
+        by, why = str(what.get("by") or "somebody"), str(what.get("why") or "")
+        return Act(action, what, by, why, strategy, versions, metrics)
 
     def _versions(self, model: str) -> frozenset[str] | None:
         """The versions that the registry knows; None: it does not answer, and any is taken."""
@@ -335,22 +381,38 @@ class Conductor:
             raise
 
     def _preload(self, model: str, version: str) -> None:
-        """Have a version loaded before traffic goes to it, for what answers now may be worse than nothing."""
+        """Have a version loaded everywhere before traffic goes to it, for what answers now may be worse than
+        nothing. A replica that cannot is no reason to keep the others from it."""
+        elsewhere = self._peers.preload(model, version)
+        self.preload(model, version)
+        elsewhere()
+
+    def preload(self, model: str, version: str) -> None:
+        """Load a version here that no state wants yet; returns when it is.
+
+        Raises:
+            Problem: It cannot be loaded, or not soon.
+        """
         key = (model, version)
-        if not version or key in self._fleet.loaded:
+        with self._acting:
+            now = time.monotonic()
+            self._preloading = {each: until for each, until in self._preloading.items() if until > now}
+            self._preloading[key] = now + _PRELOADED_SECONDS
+            self.refresh()
+        if key in self._fleet.loaded:
             return
-        self._preloading.add(key)
-        self.refresh()
         self._fleet.retry(key)
         deadline = time.monotonic() + _PRELOAD_SECONDS
-        while time.monotonic() < deadline:
+        fault = None
+        while time.monotonic() < deadline and fault is None:
             if key in self._fleet.loaded:
                 return
-            if fault := self._fleet.faults.get(key):
-                self._preloading.discard(key)
-                raise Problem(f"version {version} cannot be loaded: {fault.reason}", where=model)
+            fault = self._fleet.faults.get(key)
             time.sleep(0.01)
-        self._preloading.discard(key)
+        with self._acting:
+            self._preloading.pop(key, None)
+        if fault:
+            raise Problem(f"version {version} cannot be loaded: {fault.reason}", where=model)
         raise Problem(
             f"version {version} is not loaded after {_PRELOAD_SECONDS:.0f} s",
             where=model,

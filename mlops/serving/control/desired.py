@@ -87,6 +87,8 @@ class Desired:
         """
         moved: list[Moved] = []
         faults: dict[str, str] = {}
+        # One that is deployed while the registry lists is not in its list, and not gone.
+        known = set(self.states)
         models = {model.name: model for model in self._client.models()}
         for name, model in models.items():
             try:
@@ -104,7 +106,7 @@ class Desired:
             alias, state = model.aliases.get(CHAMPION), self.states.get(name)
             if self._writes and alias and alias != (state.champion if state else None):
                 moved.append(Moved(name, alias))
-        for name in set(self.states) - set(models):
+        for name in known - set(models):
             self._forget(name)
         self.faults = faults
         return moved
@@ -130,7 +132,10 @@ class Desired:
 def newer(one: Deployment, other: Deployment | None) -> bool:
     """Whether ``one`` replaces ``other``. Two replicas that acted at once made the same revision; the later
     act stands then, on both."""
-    if other is None:
-        return one.revision > 0
-    # The tag holds times in milliseconds.
-    return (one.revision, round(one.updated, 3)) > (other.revision, round(other.updated, 3))
+    return stamp(one) > (stamp(other) if other else (0, 0.0))
+
+
+def stamp(state: Deployment) -> tuple[int, float]:
+    """What orders states."""
+    # The tag holds times in milliseconds; a state without a revision is none.
+    return (state.revision, round(state.updated, 3)) if state.revision else (0, 0.0)

@@ -17,6 +17,7 @@ from mlops.tracking.client import TrackingClient
 log = logging.getLogger(__name__)
 #: Building the environment of an isolated version may take minutes.
 _LONGEST_SECONDS = 1800.0
+_PATIENCE = 0.25
 
 
 class Loader:
@@ -56,7 +57,9 @@ class Loader:
         if fault := model_name_fault(model):
             raise Problem(f"its name cannot be that of a table: {fault}", where=model)
         try:
-            return self._cache.ensure(self._registry.version(model, version))
+            # What is on this disk may be needed now, by a rollback: a registry that hangs gets a moment.
+            patience = _PATIENCE if self._cache.holds(model, version) else None
+            return self._cache.ensure(self._registry.version(model, version, timeout=patience))
         except Problem as problem:
             if problem.code is not ExitCode.RETRY:
                 raise

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from blueprints.environment import MonitoringRef
-from blueprints.errors import Problem
+from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.client import MonitorClient
 from mlops.monitoring.rollouts import RolloutReport
 from mlops.serving.control.conductor import Ended
@@ -31,7 +31,7 @@ class Teller:
     def __init__(self, registry: TrackingClient, monitoring: MonitoringRef | None) -> None:
         self._registry = registry
         self._monitor = MonitorClient(monitoring) if monitoring else None
-        self._waiting: deque[tuple[str, Callable[[], None]]] = deque(maxlen=_MOST)
+        self._waiting: deque[tuple[str, str, Callable[[], None]]] = deque(maxlen=_MOST)
 
     def tell(self, ended: Ended) -> None:
         """Put a rollout that ended in line."""
@@ -39,19 +39,26 @@ class Teller:
         if rollout is None:
             return
         what = f"rollout of {ended.model} version {rollout.candidate}"
-        self._waiting.append((what, lambda: self._record(ended)))
+        self._waiting.append(("registry", what, lambda: self._record(ended)))
         if self._monitor is not None:
-            self._waiting.append((what, lambda: self._alert(ended)))
+            self._waiting.append(("monitor", what, lambda: self._alert(ended)))
 
     def go_on(self) -> None:
-        """Tell what waits; what fails waits for the next time."""
+        """Tell what waits; what fails waits for the next time. Whoever does not answer is asked only once a
+        time: each question may take seconds, and rollouts are judged in between."""
+        away: set[str] = set()
         for _ in range(len(self._waiting)):
-            what, tell = self._waiting.popleft()
+            whom, what, tell = self._waiting.popleft()
+            if whom in away:
+                self._waiting.append((whom, what, tell))
+                continue
             try:
                 tell()
             except Problem as problem:
                 log.warning("%s is not told yet: %s", what, problem.what)
-                self._waiting.append((what, tell))
+                self._waiting.append((whom, what, tell))
+                if problem.code is ExitCode.RETRY:
+                    away.add(whom)
 
     def _record(self, ended: Ended) -> None:
         rollout = ended.after.rollout
@@ -80,6 +87,8 @@ class Teller:
         try:
             self._registry.put_artifact(version.run_id, f"modelyard/rollouts/{rollout.id}.json", content)
         except Problem as problem:
+            if problem.code is ExitCode.RETRY:
+                raise
             # The verdicts are in the tag; a run whose artifacts are elsewhere or gone is no reason to repeat.
             log.warning("the evidence of %s is in its tag only: %s", rollout.id, problem.what)
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from blueprints.environment import Environment
+from blueprints.errors import ExitCode, Problem
 from mlops.data.tables import location, options
 from mlops.serving.log.reader import read_predictions
 from mlops.serving.rollout.analysis import Outcomes
@@ -40,16 +41,29 @@ class LoggedTruth:
             found = read()
         except Exception as error:
             # The storage may be away: gates that need it stay inconclusive, which holds the rollout.
+            # Not asked again at once either: each attempt may take seconds, and other rollouts wait.
             log.warning("%s of %s cannot be read: %s", *key[::-1], (str(error).splitlines() or [""])[0])
-            return otherwise
-        self._known[key] = (now, found)
+            found = otherwise
+        self._known[key] = (time.monotonic(), found)
         return found
 
     def metrics(self, model: str) -> Collection[str]:
-        """``performance`` where labels have ever come, ``business:NAME`` where a metric has."""
-        return self._once((model, "metrics"), lambda: self._metrics(model), frozenset())
+        """``performance`` where labels have ever come, ``business:NAME`` where a metric has.
 
-    def _metrics(self, model: str) -> frozenset[str]:
+        Raises:
+            Problem: The storage does not answer, so that nobody knows.
+        """
+        found = self._once((model, "metrics"), lambda: self._metrics(model), None)
+        if found is None:
+            raise Problem(
+                "the storage does not answer, so nobody knows what can be measured",
+                where=model,
+                todo="modelyard status; gates on errors, latency, contract or drift need no storage",
+                code=ExitCode.RETRY,
+            )
+        return found
+
+    def _metrics(self, model: str) -> frozenset[str] | None:
         found = {"performance"} if self._dataset("labels", model) is not None else set()
         outcomes = self._dataset("outcomes", model)
         if outcomes is not None:

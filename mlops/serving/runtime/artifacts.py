@@ -137,6 +137,10 @@ class Cache:
         found = (self._read(file.parent) for file in files if not file.parent.name.startswith("."))
         return tuple(entry for entry in found if entry is not None)
 
+    def holds(self, model: str, version: str) -> bool:
+        """Whether there is a complete entry, unverified: one look at the disk."""
+        return (self._place(model, version) / MANIFEST).exists()
+
     def get(self, model: str, version: str) -> Entry | None:
         """The verified entry; None when it is not there, half or damaged."""
         folder = self._place(model, version)

@@ -1,0 +1,108 @@
+"""Desired states between this disk and the registry: the newer one wins, nothing that was decided is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blueprints.errors import ExitCode, Problem
+from mlops.serving.control.desired import Desired, Moved
+from mlops.serving.rollout import machine
+from mlops.serving.rollout.state import Deployment
+from tests.mlops.serving.control_parts import Registry, registry
+
+
+@pytest.fixture
+def away() -> Iterator[Registry]:
+    with registry() as made:
+        yield made
+
+
+def champion(version: str, revision: int, updated: float = 1.0) -> Deployment:
+    return Deployment(revision=revision, updated=updated, champion=version)
+
+
+def test_what_the_registry_does_not_have_yet_is_written_there(tmp_path: Path, away: Registry) -> None:
+    away.add("m", champion="1", tag=champion("1", 3).to_tag())
+    desired = Desired(tmp_path, away.client, writes=True)
+    assert desired.put("m", champion("2", 4))
+    assert not desired.put("m", champion("1", 3)), "an older one replaces nothing"
+    assert desired.sync() == []
+    assert away.models["m"]["aliases"]["champion"] == "2"
+    assert away.state("m").revision == 4
+
+
+def test_a_replica_that_does_not_write_only_follows(tmp_path: Path, away: Registry) -> None:
+    away.add("m", champion="1", tag=champion("1", 3).to_tag())
+    desired = Desired(tmp_path, away.client, writes=False)
+    desired.put("m", champion("2", 4))
+    desired.sync()
+    assert away.writes == []
+    away.add("m", champion="1", tag=champion("1", 5).to_tag())
+    desired.sync()
+    assert desired.states["m"].champion == "1"
+
+
+def test_a_start_without_the_registry_begins_with_this_disk(tmp_path: Path, away: Registry) -> None:
+    Desired(tmp_path, away.client, writes=True).put("a/b", champion("2", 4))
+    (tmp_path / "torn.json").write_text('{"model": "x", "sta')
+    away.status = 500
+    again = Desired(tmp_path, away.client, writes=True)
+    assert again.states["a/b"].champion == "2"
+    with pytest.raises(Problem) as caught:
+        again.sync()
+    assert caught.value.code is ExitCode.RETRY, "the database of the registry is away: nobody's fault here"
+    assert again.states["a/b"].champion == "2"
+
+
+def test_of_two_acts_at_once_the_later_one_stands(tmp_path: Path, away: Registry) -> None:
+    desired = Desired(tmp_path, away.client, writes=True)
+    assert desired.put("m", champion("1", 7, 10.0))
+    assert not desired.put("m", champion("2", 7, 9.0))
+    assert not desired.put("m", champion("2", 7, 10.0001)), "less than the tag can tell apart"
+    assert desired.put("m", champion("2", 7, 10.002))
+
+
+def test_a_tag_of_another_hand_is_a_fault_and_the_known_state_stays(tmp_path: Path, away: Registry) -> None:
+    away.add("m", champion="2", tag="{nonsense")
+    desired = Desired(tmp_path, away.client, writes=False)
+    desired.put("m", champion("2", 4))
+    desired.sync()
+    assert "cannot be read" in desired.faults["m"]
+    assert desired.states["m"].champion == "2"
+
+
+def test_an_alias_that_others_moved_is_reported_until_it_is_honoured(tmp_path: Path, away: Registry) -> None:
+    away.add("m", champion="2", tag=champion("1", 3).to_tag())
+    desired = Desired(tmp_path, away.client, writes=True)
+    assert desired.sync() == [Moved("m", "2")]
+    assert Desired(tmp_path / "other", away.client, writes=False).sync() == []
+    desired.put("m", champion("2", 4))
+    assert desired.sync() == []
+
+
+def test_the_challenger_alias_comes_and_goes_with_the_rollout(tmp_path: Path, away: Registry) -> None:
+    from mlops.serving.rollout.strategy import parse
+
+    away.add("m", champion="1", tag=champion("1", 3).to_tag())
+    desired = Desired(tmp_path, away.client, writes=True)
+    desired.sync()
+    begun = machine.deploy(desired.states["m"], "2", parse("canary:50,100"), now=5.0, by="ann")
+    desired.put("m", begun)
+    desired.sync()
+    assert away.models["m"]["aliases"] == {"champion": "1", "challenger": "2"}
+    desired.put("m", machine.rollback(begun, now=6.0, by="ann"))
+    desired.sync()
+    assert away.models["m"]["aliases"] == {"champion": "1"}
+
+
+def test_a_deleted_model_is_forgotten_but_not_one_deployed_meanwhile(tmp_path: Path, away: Registry) -> None:
+    desired = Desired(tmp_path, away.client, writes=True)
+    desired.put("gone", champion("1", 1))
+    # Registered and deployed while the registry's list, without it, is on its way.
+    away.listing = lambda: desired.put("new", champion("1", 1))  # type: ignore[assignment]
+    desired.sync()
+    assert set(desired.states) == {"new"}
+    assert [each.name for each in tmp_path.glob("*.json")] == ["new.json"]
