@@ -82,7 +82,7 @@ class Process:
             self._teller,
             pin=cache.pin,
         )
-        view = View(desired, self._fleet, self._traffic, self._routing, self._lag)
+        view = View(desired, self._fleet, self._traffic, self._routing, self._lag, self._conductor.seen)
         admin = Admin(self._conductor, view.rows)
         self._callers = FollowedCallers(environment.storage, settings.folder, token.get_secret_value())
         limits = Limits(
