@@ -5,6 +5,7 @@ Plain text, for the command line and the console. Figures that are not known are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
 #: What can be written after a strategy's name, a line each.
 KINDS = {
-    "rolling": "quarter by quarter on time; gates only guard",
-    "blue-green": "copies are compared, then all at once",
+    "rolling": "in quarters; gates only guard",
+    "blue-green": "copies, then all at once",
     "canary": "step by step, each one judged",
-    "shadow": "copies are compared, a person decides",
-    "ab": "two arms until one is better on a metric",
+    "shadow": "copies, then a person decides",
+    "ab": "two arms until one is better",
 }
-_NBSP = "\N{NO-BREAK SPACE}"
+#: Between a number, its sign and its unit no line ends.
+_UNIT = re.compile(r"(?<=\d) (?=%|(?:s|min|h|d)\b)|(?<=≤) ")
 _MARKS = {"pass": "●", "fail": "▲", "inconclusive": "◐"}
 
 
@@ -187,13 +189,15 @@ def strategy(way: Strategy, candidate: str, champion: str) -> list[str]:
     )
     kept = f"{champion} stays loaded for {spell(way.keep_seconds)} afterwards."
     found = [path, guard, f"{failing}. Without a verdict: {_undecided(way)}."]
-    return found if way.kind == "shadow" or not way.keep_seconds else [*found, kept]
+    if way.kind != "shadow" and way.keep_seconds:
+        found.append(kept)
+    return [_UNIT.sub("\N{NO-BREAK SPACE}", each) for each in found]
 
 
 def _moves(steps: Sequence[Step]) -> str:
     """``5 %, 25 %, 50 % of the traffic, each for at least 1 min``."""
     waits = [conditions(step) for step in steps]
-    shares = [f"{step.weight:g}{_NBSP}%" if step.weight else "copies" for step in steps]
+    shares = [f"{step.weight:g} %" if step.weight else "copies" for step in steps]
     if len(set(waits)) == 1:
         each = f", each {waits[0]}" if len(steps) > 1 else f" {waits[0]}"
         return f"{', '.join(shares)} of the traffic{each if waits[0] else ''}"
@@ -205,8 +209,8 @@ def _gates(gates: Iterable[Gate]) -> str:
 
 
 def _limit(gate: Gate) -> str:
-    limit = f"{gate.tolerance:g}" if gate.kind == "drift" else f"{gate.tolerance * 100:.3g}{_NBSP}%"
-    return f"better by {limit}" if gate.kind == "better" else f"≤{_NBSP}{limit}"
+    limit = f"{gate.tolerance:g}" if gate.kind == "drift" else f"{gate.tolerance * 100:.3g} %"
+    return f"better by {limit}" if gate.kind == "better" else f"≤ {limit}"
 
 
 def _undecided(way: Strategy) -> str:

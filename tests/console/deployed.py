@@ -124,7 +124,8 @@ def rolling_out(step: int = 2, strategy: str = WAY) -> Desired:
     made = machine.loaded(made, "8", now=now - 396)
     for at in range(step):
         made = machine.promote(made, now=now - 300 + 100 * at, by="grace@hopper")
-    return made
+    assert made.rollout is not None
+    return made.but(rollout=made.rollout.but(verdicts=verdicts()))
 
 
 def canary(model: str = "delay") -> Deployment:
@@ -179,8 +180,15 @@ def shadowed(model: str = "delay") -> Deployment:
     return deployed(model, state, (arm("champion", "7", 1.0, 41_802), arm("flag", "6", 0.0, 12), shadow))
 
 
+def first(model: str = "delay") -> Deployment:
+    """The first version of a model, not loaded yet."""
+    state = machine.deploy(Desired(), "1", parse("rolling"), now=time.time() - 5, by=_WHO)
+    arms = (arm("candidate", "1", 0.0, 0, state="loading", kind=""),)
+    return deployed(model, state, arms, version="1", state="loading", since="")
+
+
 def sixteen() -> Iterator[Deployment]:
     """Sixteen models in all situations."""
-    makers = (champion, canary, failed, frozen, shadowed)
+    makers = (champion, canary, failed, frozen, shadowed, first)
     for at in range(16):
         yield makers[at % len(makers)](f"model-{at:02}-of-{('flights', 'claims', 'fraud')[at % 3]}")

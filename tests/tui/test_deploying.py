@@ -136,7 +136,7 @@ def test_a_shadow_comes_and_goes(modelyard: Modelyard, project: Project, service
     other = "1" if champion != "1" else "2"
     assert document(modelyard, project, "shadow", _MODEL, other)["deployment"]["shadow"] == other
     until(lambda: any(arm.name == "shadow" for arm in services.gateway.deployment(_MODEL).arms))
-    assert "copies" in modelyard("-C", project.root, "deployments").out
+    assert f"sum: shadow v{other} (0 copies dropped" in modelyard("-C", project.root, "deployments").out
     assert modelyard("-C", project.root, "shadow", _MODEL, "off").code == 0
     assert desired(services).shadow is None
 

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from blueprints.errors import Problem
 from tui import deploying, rollouts
 from tui.themes import palette
-from tui.widgets.words import ago, clip
+from tui.widgets.words import ago, clip, hanging
 
 if TYPE_CHECKING:
     from mlops.tracking.entities import ModelVersion
@@ -108,6 +108,10 @@ class DeployScreen(ModalScreen[tuple[str, str] | None]):
         if self._valid:
             self.dismiss((self.version, event.value.strip()))
 
+    def on_resize(self) -> None:
+        """Another width for the words."""
+        self.call_after_refresh(self._preview)
+
     def on_descendant_focus(self) -> None:
         """Enter does something else now."""
         self._keys()
@@ -122,7 +126,7 @@ class DeployScreen(ModalScreen[tuple[str, str] | None]):
 
         tint, state = palette(self.app.current_theme), self.offer.state
         text = self.query_one("#typed", Input).value.strip()
-        said = Text()
+        preview, said = self.query_one("#preview", Static), Text()
         self._valid = False
         try:
             after = deploying.foreseen(state, "deploy", self.version, text)
@@ -130,14 +134,15 @@ class DeployScreen(ModalScreen[tuple[str, str] | None]):
             sentences = rollouts.strategy(parse(text), f"v{self.version}", f"v{state.champion}")
             if not state.champion:
                 sentences = [after.events[-1].text.replace("version ", "v", 1) + "."]
-            said.append("\n".join(sentences))
+            width = preview.size.width or 90
+            said.append("\n".join(hanging(each, width, 0) for each in sentences))
         except Problem as problem:
             said.append(f"▲ {problem.what}", tint.bad)
             if problem.expected:
                 said.append(f"\n{problem.expected}", tint.dim)
             if problem.todo:
                 said.append(f"\n{problem.todo}", tint.dim)
-        self.query_one("#preview", Static).update(said)
+        preview.update(said)
         self._keys()
 
     def _keys(self) -> None:

@@ -207,10 +207,10 @@ class DeploymentsPage(ActingPage):
             self._refused(problem)
             return
         gone = row.desired.active.candidate if row.desired.active else row.desired.champion
-        said = [
-            f"v{after.champion} answers everything, at once. v{gone} gets nothing any more.",
-            f"To another version: modelyard rollback {row.model} --to VERSION",
-        ]
+        said = [f"v{after.champion} answers everything, at once. v{gone} gets nothing any more."]
+        if after.champion is None:
+            said = [f"v{gone} is not loaded, and no version answers: it would have been the first one."]
+        said.append(f"To another version: modelyard rollback {row.model} --to VERSION")
         self.settle_act(Act(row.model, "rollback"), said, self._protected)
 
     def action_deploy(self) -> None:
@@ -303,7 +303,9 @@ class DeploymentsPage(ActingPage):
             text.append_text(drawn.gates(row, width, tint))
         if rollout is not None and rollout.active:
             text.append(f"\nStrategy  {rollout.strategy.to_text()}\n", "bold")
-            said = rollouts.strategy(rollout.strategy, f"v{rollout.candidate}", f"v{desired.champion or '–'}")
+            said = ["The first version: it answers once it is loaded, with nothing to compare it to."]
+            if desired.champion:
+                said = rollouts.strategy(rollout.strategy, f"v{rollout.candidate}", f"v{desired.champion}")
             text.append_text(drawn.prose(said, width, tint.dim))
         elif rollout is not None:
             text.append(f"\nLast rollout  {rollout.strategy.to_text()}\n", "bold")

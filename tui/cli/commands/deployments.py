@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from blueprints.errors import ExitCode, UsageProblem
 from tui.cli.output import Output, duration, since
+from tui.widgets.words import plural
 
 if TYPE_CHECKING:
     from mlops.serving.client import Deployment
@@ -99,9 +100,14 @@ def _arms(item: Deployment) -> list[tuple[object, ...]]:
 def _marks(item: Deployment) -> str:
     desired = item.desired
     parts = [f"frozen ({desired.frozen})"] if desired.frozen else []
-    parts += [f"shadow v{desired.shadow}"] if desired.shadow else []
+    for arm in item.arms:
+        if arm.name == "shadow":
+            apart = f", largest difference {arm.difference:.3g}" if arm.difference is not None else ""
+            parts.append(f"shadow v{arm.version} ({arm.dropped} copies dropped{apart})")
     if desired.flags.rules:
-        parts.append(f"{len(desired.flags.rules)} flag rules, {'on' if desired.flags.on else 'off'}")
+        parts.append(
+            f"{plural(len(desired.flags.rules), 'flag rule')}, {'on' if desired.flags.on else 'off'}"
+        )
     return "; ".join(parts)
 
 
