@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tui.widgets.words import UNKNOWN, number, seconds
 
@@ -27,6 +27,7 @@ KINDS = {
 }
 #: Between a number, its sign and its unit no line ends.
 _UNIT = re.compile(r"(?<=\d) (?=%|(?:s|min|h|d)\b)|(?<=≤) ")
+Reached = Literal["well", "changing", "failing", "degraded", "off"]
 _MARKS = {"pass": "●", "fail": "▲", "inconclusive": "◐"}
 
 
@@ -121,6 +122,17 @@ def portion(arm: Arm) -> str:
     """How traffic comes to an arm: ``25 %``, ``copies``, by flag rules, or because a caller names it."""
     by_name = {"shadow": "copies", "flag": "by rule", "explicit": "by name"}
     return by_name.get(arm.name) or f"{arm.weight * 100:g} %"
+
+
+def reached(rollout: Rollout, at: int) -> Reached:
+    """How a step of a rollout is: behind, here, ahead."""
+    if rollout.phase == "done" or at < rollout.step:
+        return "well"
+    if at > rollout.step or (rollout.active and not rollout.loaded):
+        return "off"
+    if rollout.phase in ("failed", "frozen"):
+        return "failing"
+    return "degraded" if rollout.phase == "paused" else "changing"
 
 
 def share_of_errors(failed: int, requests: int) -> str:

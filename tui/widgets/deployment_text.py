@@ -171,13 +171,13 @@ def steps(rollout: Rollout, width: int, tint: Palette) -> Text:
     text, used = Text(), 0
     ways = rollout.strategy.steps
     for at, step in enumerate(ways):
-        state = _reached(rollout, at)
+        state = rollouts.reached(rollout, at)
         last = at == len(ways) - 1
         piece = len(rollouts.share(step)) + 2 + (0 if last else 5)
         if used and used + piece > width:
             text.append("\n")
             used = 0
-        here = at == rollout.step and rollout.active
+        here = at == rollout.step and rollout.active and rollout.loaded
         text.append(f"{rollouts.share(step)} ", "bold" if here else "" if at <= rollout.step else tint.dim)
         text.append(SYMBOLS[state], colour(state, tint))
         if not last:
@@ -185,14 +185,6 @@ def steps(rollout: Rollout, width: int, tint: Palette) -> Text:
         used += piece
     text.append("\n")
     return text
-
-
-def _reached(rollout: Rollout, at: int) -> State:
-    if rollout.phase == "done" or at < rollout.step:
-        return "well"
-    if at > rollout.step:
-        return "off"
-    return "failing" if rollout.phase == "failed" else _PHASES.get(rollout.phase, "changing")
 
 
 def events(item: Deployment, width: int, tint: Palette, most: int = 8) -> Text:

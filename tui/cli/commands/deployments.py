@@ -19,6 +19,7 @@ _HEADS = (
     *("per s", "p50 ms", "p95 ms", "p99 ms", "why"),
 )
 _EVENTS = 8
+_SIGNS = {"well": "●", "changing": "◐", "failing": "▲", "degraded": "△", "off": "○"}
 
 
 def add(parser: ArgumentParser, name: str) -> None:
@@ -124,7 +125,7 @@ def _rollout(item: Deployment, out: Output, now: float) -> None:
             words = [rollouts.share(step), rollouts.conditions(step)]
             if rollout.active and at == rollout.step:
                 words += rollouts.left(item, now)
-            sign = _reached(at, rollout.step, rollout.phase)
+            sign = _SIGNS[rollouts.reached(rollout, at)]
             out.line(f"  {sign} {at + 1}  {' · '.join(word for word in words if word)}")
         out.line()
         heads = ("", "gate", "verdict", "value", "interval", "tolerance", "what it says")
@@ -144,12 +145,3 @@ def _rollout(item: Deployment, out: Output, now: float) -> None:
         ("when", "who", "what"),
         [(since(each.at * 1000), each.by, each.text) for each in reversed(desired.events[-_EVENTS:])],
     )
-
-
-def _reached(at: int, step: int, phase: str) -> str:
-    """The symbol of a step: behind, here, ahead."""
-    if at < step or phase == "done":
-        return "●"
-    if at > step:
-        return "○"
-    return {"failed": "▲", "frozen": "▲", "paused": "△"}.get(phase, "◐")
