@@ -147,10 +147,19 @@ class GatewayClient:
         return predictions
 
     def label(
-        self, model: str, ids: Sequence[str], labels: Sequence[float], times: Sequence[str] | None = None
+        self,
+        model: str,
+        ids: Sequence[str],
+        labels: Sequence[float],
+        times: Sequence[str] | None = None,
+        name: str = "label",
     ) -> int:
-        """Send true labels by prediction id; returns how many were taken."""
-        body = {"model": model, "ids": list(ids), "labels": list(labels), "times": list(times or ())}
+        """Send true labels by prediction id, or with another ``name`` the values of a business metric.
+
+        Returns how many were taken.
+        """
+        body: dict[str, Any] = {"model": model, "ids": list(ids), "labels": list(labels), "name": name}
+        body["times"] = list(times or ())
         return int(self._call("POST", f"{self._ref.url}/v2/labels", json=body)["accepted"])
 
     def deployments(self) -> tuple[Deployment, ...]:
