@@ -13,6 +13,7 @@ import httpx
 from blueprints.environment import ServingRef
 from blueprints.errors import ExitCode, Problem
 from mlops.serving.rollout.state import Deployment as Desired
+from mlops.serving.rollout.state import Verdict
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class Deployment:
         desired: The desired state: rollout, events, flags, shadow, freeze.
         rate_per_second, p50_ms, …: As those of an arm, over all arms that answer.
         log_lag_rows: Rows answered and not yet in the prediction log's table.
+        verdicts: Of the gates of the rollout, as of the last look; those of ``desired`` change only when a
+            judgement does. What is left of the last rollout when there is none.
+        step_requests: Of the candidate since its step began; None: not known.
     """
 
     model: str
@@ -87,6 +91,8 @@ class Deployment:
     replicas: int
     arms: tuple[Arm, ...] = ()
     desired: Desired = field(default_factory=Desired)
+    verdicts: tuple[Verdict, ...] = ()
+    step_requests: int | None = None
 
 
 class GatewayClient:
@@ -242,6 +248,10 @@ def _summed(rows: list[dict[str, Any]]) -> Deployment:
             lanes.setdefault((arm["name"], arm["version"]), []).append(arm)
     arms = tuple(_arm(each) for each in lanes.values())
     answering = [arm for arm in arms if arm.name != "shadow"]
+    desired = Desired.model_validate(newest["desired"])
+    # Only the replica that leads judges; another may have the newer state for a moment.
+    step = next((row["step"] for row in rows if row.get("step") and _same_step(row, newest)), None)
+    verdicts = tuple(Verdict.model_validate(each) for each in step["verdicts"]) if step else ()
     return Deployment(
         model=worst["model"],
         version=newest["version"],
@@ -260,8 +270,15 @@ def _summed(rows: list[dict[str, Any]]) -> Deployment:
         log_lag_rows=sum(int(row["log_lag_rows"]) for row in rows),
         replicas=len(rows),
         arms=arms,
-        desired=Desired.model_validate(newest["desired"]),
+        desired=desired,
+        verdicts=verdicts or (desired.rollout.verdicts if desired.rollout else ()),
+        step_requests=int(step["requests"]) if step else None,
     )
+
+
+def _same_step(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    one, two = (each["desired"].get("rollout") or {} for each in (row, other))
+    return all(one.get(key) == two.get(key) for key in ("id", "step", "since"))
 
 
 def _arm(rows: list[dict[str, Any]]) -> Arm:

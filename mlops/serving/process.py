@@ -86,7 +86,15 @@ class Process:
             self._teller,
             pin=cache.pin,
         )
-        view = View(desired, self._fleet, self._traffic, self._routing, self._lag, facts=lambda: loader.facts)
+        view = View(
+            desired,
+            self._fleet,
+            self._traffic,
+            self._routing,
+            self._lag,
+            self._conductor.seen,
+            lambda: loader.facts,
+        )
         admin = Admin(self._conductor, view.rows)
         self._callers = FollowedCallers(environment.storage, settings.folder, token.get_secret_value())
         limits = Limits(

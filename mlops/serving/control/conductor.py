@@ -71,6 +71,22 @@ class Replica:
     default: Strategy
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the last look at the present step of a rollout saw: newer than the verdicts in the state, which is
+    written only when a judgement changes.
+
+    Attributes:
+        step: Of which rollout and step.
+        verdicts: One a gate.
+        requests: Of the candidate since the step began.
+    """
+
+    step: str
+    verdicts: tuple[Verdict, ...]
+    requests: int
+
+
 class Listener(Protocol):
     """Hears of rollouts that ended."""
 
@@ -107,6 +123,7 @@ class Conductor:
         self._fleet, self._traffic, self._routing, self._peers = fleet, traffic, routing, peers
         self._judge, self._listener, self._pin = judge, listener, pin
         self._collector = Collector()
+        self._seen: Mapping[str, Seen] = {}
         self._acting = threading.RLock()
         self._applied: tuple[Any, ...] = ()
         self._preloading: set[Key] = set()
@@ -263,7 +280,13 @@ class Conductor:
             return state
         evidence = self._collector.since(model, _mark(state))
         verdicts, requests = self._judge(model, state, evidence)
+        self._seen = {**self._seen, model: Seen(_mark(state), tuple(verdicts), requests)}
         return machine.tick(state, time.time(), verdicts, requests)
+
+    def seen(self, model: str, state: Deployment) -> Seen | None:
+        """The figures of the present step; None: no rollout, or this replica does not judge it (yet)."""
+        found = self._seen.get(model)
+        return found if found and state.active and found.step == _mark(state) else None
 
     def take_over(self, model: str, text: str) -> None:
         """Another replica's state.
