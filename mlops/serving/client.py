@@ -178,7 +178,14 @@ class GatewayClient:
         for found in self._everywhere("/v2/deployments"):
             for row in found["deployments"]:
                 rows.setdefault(row["model"], []).append(row)
-        return tuple(_summed(each) for each in rows.values())
+        try:
+            return tuple(_summed(each) for each in rows.values())
+        except (KeyError, TypeError):
+            raise Problem(
+                "the gateway is of another release than this command",
+                where=self._ref.url,
+                todo="modelyard up, which restarts it",
+            ) from None
 
     def deployment(self, model: str) -> Deployment:
         """One served model.
@@ -303,7 +310,7 @@ def _arm(rows: list[dict[str, Any]]) -> Arm:
         p99_ms=_worst([row["p99_ms"] for row in rows]),
         dropped=sum(row["dropped"] for row in rows),
         difference=_worst([row["difference"] for row in rows]),
-        note=worst["note"],
+        note=worst.get("note", ""),
     )
 
 
