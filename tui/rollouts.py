@@ -5,7 +5,7 @@ Plain text, for the command line and the console. Figures that are not known are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tui.widgets.words import UNKNOWN, number, seconds
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 #: What can be written after a strategy's name, a line each.
 KINDS = {
     "rolling": "quarter by quarter on time; gates only guard",
-    "blue-green": "copies are compared, then everything at once; the old one stays for hours",
+    "blue-green": "copies are compared, then all at once",
     "canary": "step by step, each one judged",
-    "shadow": "copies are compared, answers unseen; a person decides",
+    "shadow": "copies are compared, a person decides",
     "ab": "two arms until one is better on a metric",
 }
+_NBSP = "\N{NO-BREAK SPACE}"
 _MARKS = {"pass": "●", "fail": "▲", "inconclusive": "◐"}
 
 
@@ -173,9 +174,7 @@ def strategy(way: Strategy, candidate: str, champion: str) -> list[str]:
         candidate: The version that comes in, as ``v8``.
         champion: The version that answers now, as ``v7``.
     """
-    judged = [step for step in way.steps if step.weight < 100]
-    moves = [_move(step) for step in judged]
-    path = f"{candidate} is loaded, then gets {', then '.join(moves)}"
+    path = f"{candidate} is loaded, then gets {_moves([step for step in way.steps if step.weight < 100])}"
     path += f", then everything from {champion}." if way.kind != "shadow" else "; a person decides."
     guard = {
         "rolling": f"A gate that fails ends it; none has to pass: {_gates(way.gates)}.",
@@ -191,9 +190,14 @@ def strategy(way: Strategy, candidate: str, champion: str) -> list[str]:
     return found if way.kind == "shadow" or not way.keep_seconds else [*found, kept]
 
 
-def _move(step: Step) -> str:
-    what = f"{share(step)} of the traffic"
-    return f"{what} {conditions(step)}".rstrip()
+def _moves(steps: Sequence[Step]) -> str:
+    """``5 %, 25 %, 50 % of the traffic, each for at least 1 min``."""
+    waits = [conditions(step) for step in steps]
+    shares = [f"{step.weight:g}{_NBSP}%" if step.weight else "copies" for step in steps]
+    if len(set(waits)) == 1:
+        each = f", each {waits[0]}" if len(steps) > 1 else f" {waits[0]}"
+        return f"{', '.join(shares)} of the traffic{each if waits[0] else ''}"
+    return ", then ".join(f"{what} {wait}".rstrip() for what, wait in zip(shares, waits, strict=True))
 
 
 def _gates(gates: Iterable[Gate]) -> str:
@@ -201,8 +205,8 @@ def _gates(gates: Iterable[Gate]) -> str:
 
 
 def _limit(gate: Gate) -> str:
-    limit = f"{gate.tolerance:g}" if gate.kind == "drift" else f"{gate.tolerance * 100:.3g} %"
-    return f"better by {limit}" if gate.kind == "better" else f"≤ {limit}"
+    limit = f"{gate.tolerance:g}" if gate.kind == "drift" else f"{gate.tolerance * 100:.3g}{_NBSP}%"
+    return f"better by {limit}" if gate.kind == "better" else f"≤{_NBSP}{limit}"
 
 
 def _undecided(way: Strategy) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from blueprints.errors import Problem
 from tui import deploying
 from tui.screens.ask import AskScreen, Question, by_name
-from tui.screens.page import ListPage
+from tui.screens.page import ListPage, told
 
 if TYPE_CHECKING:
     from tui.deploying import Done, Offer
@@ -24,10 +25,14 @@ class Act:
     why: str = ""
 
     @property
+    def verb(self) -> str:
+        """What it does, for a key."""
+        return "roll back" if self.command == "rollback" else self.command
+
+    @property
     def title(self) -> str:
-        """The act in a word, and whose."""
-        word = {"rollback": "Roll back", "flag": "Change the flags of"}.get(self.command)
-        return f"{word or self.command.capitalize()} {self.model}"
+        """The act, and whose."""
+        return f"{self.verb.capitalize()} {self.model}"
 
 
 class ActingPage(ListPage):
@@ -52,11 +57,9 @@ class ActingPage(ListPage):
             plain: Also ask where nothing has to be typed.
         """
         if name and act.command not in deploying.UNASKED:
-            self.ask(by_name(act.title, sentences, name, act.command), lambda _: self.do(act))
+            self.ask(by_name(act.title, sentences, name, act.verb), lambda _: self.do(act))
         elif plain:
-            self.ask(
-                Question(act.title, sentences, do=act.title.split(" ")[0].lower()), lambda _: self.do(act)
-            )
+            self.ask(Question(act.title, sentences, do=act.verb), lambda _: self.do(act))
         else:
             self.do(act)
 
@@ -97,6 +100,13 @@ class ActingPage(ListPage):
         if offer is None:
             self.notify(f"Cannot deploy now: {fault}", severity="error", markup=False)
             return
+        if offer.state.active or offer.state.frozen is not None:
+            # No choice in the dialog would be taken.
+            try:
+                deploying.foreseen(offer.state, "deploy", version or offer.newest, offer.default)
+            except Problem as problem:
+                self.notify(told(problem), severity="warning", markup=False)
+                return
 
         def chosen(choice: tuple[str, str] | None) -> None:
             if choice is not None:

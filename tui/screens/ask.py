@@ -64,7 +64,7 @@ class AskScreen(ModalScreen[str | None]):
             if asked.label:
                 yield Static(Text(asked.label, tint.dim))
                 yield Input(asked.value, id="typed", compact=True)
-            yield Static("", id="fault")
+                yield Static("", id="fault")
             keys = Text.assemble(("⏎", "bold"), f" {asked.do}   ", ("esc", "bold"), " stay, nothing changes")
             yield Static(keys)
 

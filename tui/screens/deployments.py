@@ -73,30 +73,35 @@ class DeploymentsPage(ActingPage):
         super().__init__(session)
 
     def columns(self) -> Sequence[Column[Any]]:
+        model: Column[Any] = Column(
+            *("model", "model", 15 if self._beside else 20, lambda d: d.model),
+            flexible=True,
+            most=40,
+            state=lambda d: symbols.of_deployment(d.state),
+            middle=True,
+        )
+        version: Column[Any] = Column(
+            "version", "version", 7, lambda d: f"v{d.version}", _numbered, align="right"
+        )
+        rollout: Column[Any] = Column(
+            *("rollout", "rollout", 30 if self._beside else 38),
+            lambda d: rollouts.cell(d, time.time(), short=self._beside),
+            state=drawn.of_rollout,
+            flexible=True,
+            most=60,
+        )
+        # Beside a detail half the room is left, and what the detail does not tell of the others comes first.
+        first = (model, rollout, version) if self._beside else (model, version, rollout)
         return (
-            Column(
-                *("model", "model", 15, lambda d: d.model),
-                flexible=True,
-                most=40,
-                state=lambda d: symbols.of_deployment(d.state),
-                middle=True,
-            ),
-            Column("version", "version", 7, lambda d: f"v{d.version}", _numbered, align="right"),
-            Column(
-                *("rollout", "rollout", 30 if self._beside else 38),
-                lambda d: rollouts.cell(d, time.time(), short=self._beside),
-                state=drawn.of_rollout,
-                flexible=True,
-                most=60,
-            ),
+            *first,
             Column(
                 *("rate", "rows/s", 6, lambda d: number(d.rate_per_second, 3), lambda d: d.rate_per_second),
                 align="right",
             ),
             Column("p95", "p95 ms", 6, lambda d: number(d.p95_ms, 3), lambda d: d.p95_ms, align="right"),
-            Column("errors", "errors", 7, _share, lambda d: d.errors, align="right"),
+            Column("errors", "errors", 6, _share, lambda d: d.errors, align="right"),
             Column("split", "split", drawn.MINI, drawn.mini),
-            Column("marks", "marks", 11, drawn.marks),
+            Column("marks", "marks", 9, drawn.marks),
             Column(
                 "requests", "requests", 10, lambda d: number(d.requests), lambda d: d.requests, align="right"
             ),
@@ -114,14 +119,18 @@ class DeploymentsPage(ActingPage):
 
     def keys(self) -> list[tuple[str, str]]:
         row = self.table.selected
-        words, shown = dict[str, str](), super().keys()
-        if row is not None:
-            rollout = row.desired.active
-            if rollout and rollout.phase in ("paused", "frozen"):
-                words["p"] = "resume"
-            words |= {"F": "unfreeze"} if row.desired.frozen is not None else {}
-            words |= {"S": "shadow off"} if row.desired.shadow else {}
-        return [(pair[0], words.get(*pair)) for pair in shown]
+        if row is None:
+            return [("3", "models"), ("r", "reload"), ("t", "theme"), ("q", "quit")]
+        rollout, words = row.desired.active, dict[str, str]()
+        if rollout and rollout.phase in ("paused", "frozen"):
+            words["p"] = "resume"
+        if row.desired.frozen is not None:
+            words["F"] = "unfreeze"
+        if row.desired.shadow:
+            words["S"] = "shadow off"
+        # What would only be refused is left to the help.
+        useless = {"D"} if rollout else {"p", "P"}
+        return [(key, words.get(key, word)) for key, word in super().keys() if key not in useless]  # noqa: SIM118
 
     def _past(self, row: Deployment) -> list[float]:
         return list(self._rates.get(row.model, ()))
@@ -140,7 +149,6 @@ class DeploymentsPage(ActingPage):
 
     def settle(self) -> None:
         super().settle()
-        # Beside the detail there is half the room, and how far each rollout is matters most.
         beside = self.detail_open and not self.alone and self.app.size.width < _ROOMY
         if beside != self._beside:
             self._beside = beside
@@ -283,9 +291,10 @@ class DeploymentsPage(ActingPage):
         if rollout is not None and rollout.active:
             text.append("\n")
             text.append_text(drawn.steps(rollout, width, tint))
-        if row.arms:
+        if sum(arm.weight > 0 for arm in row.arms) > 1:
             text.append("\n")
             text.append_text(drawn.split(row, width, tint))
+        if row.arms:
             text.append("\n")
             text.append_text(drawn.arms(row, width, tint))
         if row.verdicts and rollout is not None:
@@ -297,8 +306,12 @@ class DeploymentsPage(ActingPage):
             said = rollouts.strategy(rollout.strategy, f"v{rollout.candidate}", f"v{desired.champion or '–'}")
             text.append_text(drawn.prose(said, width, tint.dim))
         elif rollout is not None:
-            text.append("\nLast rollout\n", "bold")
+            text.append(f"\nLast rollout  {rollout.strategy.to_text()}\n", "bold")
             text.append_text(drawn.steps(rollout, width, tint))
+            if rollout.phase == "done":
+                text.append_text(
+                    drawn.prose([f"v{rollout.candidate} arrived: {rollout.reason}"], width, tint.dim)
+                )
         if desired.flags.rules:
             text.append("\nFlags\n", "bold")
             text.append_text(drawn.rules(row, width, tint))

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from mlops.serving.rollout.state import Rollout, Verdict
 
 #: Cells of the bar in the list.
-MINI = 10
-_ARM = 13
-_LABEL = 15
+MINI = 8
+_ARM = 12
+_LABEL = 14
 _VERDICTS: dict[str, State] = {"pass": "well", "fail": "failing", "inconclusive": "changing"}
-_PHASES: dict[str, State] = {"paused": "degraded", "frozen": "failing", "failed": "failing", "done": "well"}
+_PHASES: dict[str, State] = {"paused": "degraded", "frozen": "failing", "failed": "degraded", "done": "well"}
 
 
 def of_rollout(item: Deployment) -> State:
@@ -32,13 +32,13 @@ def of_rollout(item: Deployment) -> State:
 
 
 def mini(item: Deployment) -> str:
-    """The split in a cell: dark is the champion's share. A share that is not nothing has a cell."""
+    """The split in a cell: heavy is the champion's share. A share that is not nothing has a cell."""
     weights = [arm.weight for arm in item.arms if arm.weight > 0]
     other = sum(weights[1:])
     cells = min(MINI - 1, max(1, round(other * MINI))) if other else 0
     if other >= 1:
         cells = MINI
-    return "█" * (MINI - cells) + "▒" * cells if weights else UNKNOWN
+    return "━" * (MINI - cells) + "─" * cells if weights else UNKNOWN
 
 
 def marks(item: Deployment) -> str:
@@ -77,9 +77,8 @@ def heading(item: Deployment, width: int, tint: Palette, now: float) -> Text:
         _line(text, of_rollout(item), words, width, tint)
         if rollout.reason and rollout.phase in ("paused", "frozen"):
             text.append(f"  {hanging(rollout.reason, width, 2)}\n", tint.dim)
-    else:
-        what = f"{name} is the champion" if rollout.phase == "done" else f"{name} went back"
-        _line(text, of_rollout(item), f"{what}: {rollout.reason}", width, tint)
+    elif rollout.phase == "failed":
+        _line(text, of_rollout(item), f"{name} went back: {rollout.reason}", width, tint)
     return text
 
 
@@ -125,7 +124,7 @@ def _arm_lines(part: tuple[Arm, ...], tint: Palette) -> list[tuple[str, list[str
         ("", [arm.name for arm in part], "bold"),
         ("version", [f"v{arm.version}" for arm in part], ""),
         ("share", [rollouts.portion(arm) for arm in part], ""),
-        ("runs", [arm.kind or arm.state for arm in part], ""),
+        ("kind", [arm.kind or arm.state for arm in part], ""),
         ("rows/s", [number(arm.rate_per_second, 3) for arm in part], ""),
         ("p50 ms", [number(arm.p50_ms, 3) for arm in part], ""),
         ("p95 ms", [number(arm.p95_ms, 3) for arm in part], ""),
@@ -137,7 +136,7 @@ def _arm_lines(part: tuple[Arm, ...], tint: Palette) -> list[tuple[str, list[str
     rows += [(f"  {name}", [number(arm.errors.get(name, 0)) for arm in part], "") for name in classes]
     if any(arm.name == "shadow" for arm in part):
         shadow = [arm if arm.name == "shadow" else None for arm in part]
-        rows.append(("copies dropped", [number(a.dropped) if a else "" for a in shadow], ""))
+        rows.append(("dropped", [number(a.dropped) if a else "" for a in shadow], ""))
         rows.append(("largest diff", [number(a.difference, 3) if a else "" for a in shadow], ""))
     return rows
 
@@ -193,7 +192,7 @@ def _reached(rollout: Rollout, at: int) -> State:
         return "well"
     if at > rollout.step:
         return "off"
-    return _PHASES.get(rollout.phase, "changing")
+    return "failing" if rollout.phase == "failed" else _PHASES.get(rollout.phase, "changing")
 
 
 def events(item: Deployment, width: int, tint: Palette, most: int = 8) -> Text:
