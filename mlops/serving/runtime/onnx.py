@@ -23,8 +23,6 @@ from mlops.serving.signature import Signature
 INLINE = 0.001
 #: Requests in the threads or waiting for them at most.
 WAITING = 256
-#: Numbers of which the sum of squares is a quick look at all.
-_FEW = 1000
 _TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -114,7 +112,8 @@ class Graph:
         self._dtype = np.dtype(plan.dtype) if plan.dtype else None
         # None, unless every row has to be looked at for what the original would raise on.
         self._refused: Callable[[NDArray[Any]], Any] | None = None
-        self._row = _OneRow.of(self._session, self._wanted)
+        by_name = self._session.get_inputs()[0].name in signature.names
+        self._row = None if by_name else _OneRow.of(self._session, self._wanted, plan)
         if plan.refuses:
             finite = set(plan.refuses) == {"nan", "inf"}
             self._refused = _not_finite if finite else (np.isnan if "nan" in plan.refuses else np.isinf)
@@ -125,12 +124,15 @@ class Graph:
         Raises:
             ModelFaultError: The graph, or the original, takes no such rows.
         """
+        if batch.rows == 1 and self._row is not None and batch.matrix is not None:
+            row = self._row.answer(batch.matrix)
+            if row is not None:
+                return Outputs(row)
         try:
             feed = self._feed(batch)
             if self._refused is not None:
                 self._check(feed)
-            values = self._row.answer(feed) if batch.rows == 1 and self._row is not None else None
-            found = self._session.run(self._wanted, feed) if values is None else [values]
+            found = self._session.run(self._wanted, feed)
         except ModelFaultError:
             raise
         except Exception as error:
@@ -152,9 +154,7 @@ class Graph:
     def _check(self, feed: Mapping[str, NDArray[Any]]) -> None:
         assert self._refused is not None
         for values in feed.values():
-            if values.dtype.kind != "f" or (values.size < _FEW and _surely_finite(values)):
-                continue
-            if self._refused(values).any():
+            if values.dtype.kind == "f" and self._refused(values).any():
                 raise ModelFaultError("the model takes no missing and no infinite numbers")
 
     def _all(self, found: list[Any]) -> Outputs:
@@ -168,74 +168,83 @@ class Graph:
 
 
 class _OneRow:
-    """One row through buffers that stay where they are: half of what a run with arrays takes, most of which is
-    making and checking values of ONNX Runtime.
+    """One row through buffers that stay where they are: half of what a run with arrays takes, most of it
+    for making and checking values of ONNX Runtime.
 
     Args:
-        name: Of the only input.
-        width: Numbers of a row.
-        wanted: Name of the only output.
+        given: The row; ONNX Runtime reads it where it is.
+        found: Likewise the output that is wanted.
     """
 
-    def __init__(self, session: Any, name: str, dtype: np.dtype[Any], width: int, wanted: str) -> None:
-        self._name = name
-        self._given: NDArray[Any] = np.zeros((1, width), dtype)
-        first = session.run([wanted], {name: self._given})[0]
-        if not isinstance(first, np.ndarray) or first.dtype.kind not in "fiub" or first.shape[:1] != (1,):
-            raise ValueError("not one row of numbers")
-        self._found: NDArray[Any] = np.zeros_like(first)
+    def __init__(
+        self,
+        session: Any,
+        given: tuple[str, NDArray[Any]],
+        found: tuple[str, NDArray[Any]],
+        plan: Plan,
+    ) -> None:
         binding = session.io_binding()
-        for bind, at, array in (
-            (binding.bind_input, name, self._given),
-            (binding.bind_output, wanted, self._found),
-        ):
-            bind(at, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        self._binding, self._session = binding, session
+        for bind, (name, array) in ((binding.bind_input, given), (binding.bind_output, found)):
+            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._given, self._found = given[1], found[1]
+        self._shape = self._given.shape
+        # A view: what of the output is the answer.
+        self._answer = self._found
+        if self._found.ndim == 2 and (plan.column >= 0 or self._found.shape[1] == 1):
+            self._answer = self._found[:, max(plan.column, 0)]
+        self._dtype = np.dtype(plan.dtype) if plan.dtype else self._found.dtype
+        # Numbers that may be refused are looked at in the usual way.
+        self._finite = bool(plan.refuses) and self._given.dtype.kind == "f"
         # The methods below the wrappers, which look for devices that are not here; where a release has other
-        # ones, the wrappers.
-        inner, bound = getattr(session, "_sess", None), getattr(binding, "_iobinding", None)
-        self._run = session.run_with_iobinding
+        # ones, the wrappers. The session must live as long as they do.
+        self._session = session
+        inner: Any = getattr(session, "_sess", None)
+        bound: Any = getattr(binding, "_iobinding", None)
+        self._run: Callable[..., Any] = session.run_with_iobinding
         self._bound: tuple[Any, ...] = (binding,)
         if bound is not None and hasattr(inner, "run_with_iobinding"):
             self._run, self._bound = inner.run_with_iobinding, (bound, None)
-        # Shared by threads where several predict; whoever does not get them takes the usual way.
+        # Whoever does not get the buffers, because another thread has them, takes the usual way.
         self._taken = threading.Lock()
 
     @classmethod
-    def of(cls, session: Any, wanted: list[str]) -> _OneRow | None:
+    def of(cls, session: Any, wanted: list[str], plan: Plan) -> _OneRow | None:
         """For a graph of one input of numbers and one wanted output of numbers; None: it is none."""
         inputs = session.get_inputs()
-        dtype = np.dtype(_TYPES.get(inputs[0].type, np.object_))
-        shape = inputs[0].shape
+        dtype, shape = np.dtype(_TYPES.get(inputs[0].type, np.object_)), inputs[0].shape
         if len(inputs) != 1 or len(wanted) != 1 or dtype.kind not in "fi" or len(shape) != 2:
             return None
         if not isinstance(shape[1], int) or (isinstance(shape[0], int) and shape[0] != 1):
             return None
+        given: NDArray[Any] = np.zeros((1, shape[1]), dtype)
         try:
-            return cls(session, inputs[0].name, dtype, shape[1], wanted[0])
+            first = session.run(wanted, {inputs[0].name: given})[0]
+            if not isinstance(first, np.ndarray) or first.dtype.kind not in "fiub" or first.shape[:1] != (1,):
+                return None
+            return cls(session, (inputs[0].name, given), (wanted[0], np.zeros_like(first)), plan)
         except Exception:
             return None
 
-    def answer(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
-        """The output; None: ask the session."""
-        given = feed[self._name]
-        if given.shape != self._given.shape or not self._taken.acquire(blocking=False):
+    def answer(self, matrix: NDArray[Any]) -> NDArray[Any] | None:
+        """The answer; None: ask the session in the usual way, which also says what is wrong."""
+        if matrix.shape != self._shape or not self._taken.acquire(blocking=False):
             return None
         try:
-            self._given[:] = given
+            given = self._given
+            given[:] = matrix
+            if self._finite and not _surely_finite(given[0]):
+                return None
             self._run(*self._bound)
-            return self._found.copy()
+            return self._answer.astype(self._dtype)
         except Exception:
-            # The usual way says what is wrong.
             return None
         finally:
             self._taken.release()
 
 
-def _surely_finite(values: NDArray[Any]) -> bool:
+def _surely_finite(row: NDArray[Any]) -> bool:
     """One call instead of three; False says nothing, for squares overflow."""
-    flat = values.ravel()
-    return math.isfinite(flat.dot(flat))
+    return math.isfinite(row.dot(row))
 
 
 def _not_finite(values: NDArray[Any]) -> Any:
