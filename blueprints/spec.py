@@ -144,10 +144,10 @@ class ServingSpec(Section):
     """Load models whose files can run code (pickle, cloudpickle, code of their own): whoever may register
     one then runs code on the gateway's machine. Models logged with skops or ONNX need no such trust."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Threads with which one gateway process computes a prediction."""
+    """Threads with which a model as ONNX computes one prediction."""
     isolation: Literal["auto", "never", "always"] = "auto"
-    """auto: a version whose requirements differ from the gateway's runs in a process of its own.
-    never: such a version is refused. always: every version does."""
+    """auto: a version that runs code of its own, or whose requirements differ from the gateway's, has a
+    process of its own. always: every version that is not ONNX. never: none, whatever it asks for."""
     memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = 2048
     """Memory that a version in a process of its own may take, in MB."""
     cache_gb: Annotated[float, Field(gt=0, le=10_000)] = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,8 @@ class Arm:
         name: ``champion``, ``canary``, ``challenger``, ``shadow``, ``flag``, ``previous``.
         weight: Share of the traffic, 0 to 1.
         state: ``serving``, ``loading`` or ``failed``; ``reason``: why it failed.
-        kind: ``onnx``, ``native`` or ``isolated``; empty: not loaded.
+        kind: ``onnx``, ``native`` or ``isolated``; empty: not loaded. ``note``: why it is not ONNX, what of
+            it was trusted.
         errors: Requests by class.
         rate_per_second: Rows a second, mean of the last 10 s.
         p50_ms, p95_ms, p99_ms: Latency inside the gateway, last minute, worst replica; None: no traffic.
@@ -46,6 +48,7 @@ class Arm:
     p99_ms: float | None
     dropped: int = 0
     difference: float | None = None
+    note: str = ""
 
     @property
     def failed(self) -> int:
@@ -150,10 +153,19 @@ class GatewayClient:
         return predictions
 
     def label(
-        self, model: str, ids: Sequence[str], labels: Sequence[float], times: Sequence[str] | None = None
+        self,
+        model: str,
+        ids: Sequence[str],
+        labels: Sequence[float],
+        times: Sequence[str] | None = None,
+        name: str = "label",
     ) -> int:
-        """Send true labels by prediction id; returns how many were taken."""
-        body = {"model": model, "ids": list(ids), "labels": list(labels), "times": list(times or ())}
+        """Send true labels by prediction id, or with another ``name`` the values of a business metric.
+
+        Returns how many were taken.
+        """
+        body: dict[str, Any] = {"model": model, "ids": list(ids), "labels": list(labels), "name": name}
+        body["times"] = list(times or ())
         return int(self._call("POST", f"{self._ref.url}/v2/labels", json=body)["accepted"])
 
     def deployments(self) -> tuple[Deployment, ...]:
@@ -166,7 +178,14 @@ class GatewayClient:
         for found in self._everywhere("/v2/deployments"):
             for row in found["deployments"]:
                 rows.setdefault(row["model"], []).append(row)
-        return tuple(_summed(each) for each in rows.values())
+        try:
+            return tuple(_summed(each) for each in rows.values())
+        except (KeyError, TypeError):
+            raise Problem(
+                "the gateway is of another release than this command",
+                where=self._ref.url,
+                todo="modelyard up, which restarts it",
+            ) from None
 
     def deployment(self, model: str) -> Deployment:
         """One served model.
@@ -203,16 +222,28 @@ class GatewayClient:
             Problem: It is refused, in words; or no replica answers.
         """
         fault: Problem | None = None
-        for base in self._ref.replicas or (self._ref.url,):
-            url = f"{base}/v2/deployments/{quote(model, safe='')}/{action}"
+        bases = self._ref.replicas or (self._ref.url,)
+        path = f"/v2/deployments/{quote(model, safe='')}"
+        for number, base in enumerate(bases):
             try:
-                return Desired.model_validate(self._call("POST", url, json=what)["desired"])
+                data = self._call("POST", f"{base}{path}/{action}", json=what)
             except Problem as problem:
                 if problem.code is not ExitCode.RETRY:
                     raise
                 fault = problem
+                continue
+            after = Desired.model_validate(data["desired"])
+            if number:
+                # Only the first knows the others; without it they would hear of it from the registry.
+                self._hand_over(bases[number + 1 :], f"{path}/state", after)
+            return after
         assert fault is not None
         raise fault
+
+    def _hand_over(self, bases: Sequence[str], path: str, state: Desired) -> None:
+        for base in bases:
+            with contextlib.suppress(Problem):
+                self._call("POST", f"{base}{path}", content=state.to_tag(), timeout=2.0)
 
 
 def _summed(rows: list[dict[str, Any]]) -> Deployment:
@@ -279,6 +310,7 @@ def _arm(rows: list[dict[str, Any]]) -> Arm:
         p99_ms=_worst([row["p99_ms"] for row in rows]),
         dropped=sum(row["dropped"] for row in rows),
         difference=_worst([row["difference"] for row in rows]),
+        note=worst.get("note", ""),
     )
 
 

@@ -62,11 +62,15 @@ class Process:
         )
         cache = Cache(settings.folder / "versions", environment.tracking, int(spec.cache_gb * _GIB))
         policy = Policy(
-            trust_pickle=spec.trust_pickle, isolation=spec.isolation, memory=spec.memory_mb * _MIB
+            trust_pickle=spec.trust_pickle,
+            isolation=spec.isolation,
+            memory=spec.memory_mb * _MIB,
+            threads=spec.threads,
         )
         self._traffic = Traffic()
         self._routing = Routing(self._traffic, self._record_shadow)
-        self._fleet = Fleet(Loader(cache, policy, registry, loop), changed=self._changed)
+        loader = Loader(cache, policy, registry, loop)
+        self._fleet = Fleet(loader, changed=self._changed)
         desired = Desired(settings.folder / "deployments", registry, writes=settings.replica == 1)
         self._peers = Peers(settings.peers, token)
         self._teller = Teller(registry, environment.monitoring)
@@ -82,7 +86,15 @@ class Process:
             self._teller,
             pin=cache.pin,
         )
-        view = View(desired, self._fleet, self._traffic, self._routing, self._lag, self._conductor.seen)
+        view = View(
+            desired,
+            self._fleet,
+            self._traffic,
+            self._routing,
+            self._lag,
+            self._conductor.seen,
+            lambda: loader.facts,
+        )
         admin = Admin(self._conductor, view.rows)
         self._callers = FollowedCallers(environment.storage, settings.folder, token.get_secret_value())
         limits = Limits(

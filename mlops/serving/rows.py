@@ -59,7 +59,9 @@ class Outputs:
             if values.shape[1] > 2:
                 return [None] * len(values)
             values = values[:, -1]
-        return [None if math.isnan(each) else each for each in values.astype(np.float64).tolist()]
+        if values.dtype.kind != "f":
+            values = values.astype(np.float64)
+        return [None if each != each else each for each in values.tolist()]
 
 
 @dataclass(slots=True)

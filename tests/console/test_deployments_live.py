@@ -12,7 +12,7 @@ from mlops.governance.audit import AuditLog
 from stacks.project import Project
 from tests.console.test_console import go, text_of, until
 from tests.mlops.serving.load import steady
-from tests.mlops.serving.test_rollout_live import register
+from tests.mlops.serving.versions import register
 from tests.mlops.yard import opened
 from tests.mlops.yard import until as happens
 from tui.app import ConsoleApp

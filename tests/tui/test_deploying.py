@@ -13,7 +13,7 @@ from blueprints.spec import EnvironmentSpec
 from mlops.governance.audit import AuditEntry, AuditLog
 from mlops.serving.rollout.state import Deployment
 from stacks.project import Project
-from tests.mlops.serving.test_rollout_live import register
+from tests.mlops.serving.versions import register
 from tests.mlops.yard import Yard, opened, until
 from tests.tui.conftest import Modelyard
 from tui.session import Session

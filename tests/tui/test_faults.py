@@ -55,12 +55,20 @@ _WITHOUT = {
 }
 
 
+#: What a command wants to hear before it looks for a project.
+_WORDS = {
+    "deploy": ["delay@2"],
+    "shadow": ["delay", "2"],
+    **{name: ["delay"] for name in ("flag", "freeze", "pause", "promote", "resume", "rollback", "unfreeze")},
+}
+
+
 @pytest.mark.parametrize(
     "command",
     sorted(set(COMMANDS) - _WITHOUT),
 )
 def test_without_a_project_each_command_says_so(modelyard: Modelyard, tmp_path: Path, command: str) -> None:
-    told = modelyard("-C", tmp_path, command, "--json")
+    told = modelyard("-C", tmp_path, command, *_WORDS.get(command, ()), "--json")
     document = json.loads(told.out)
     assert told.code == 2
     assert "project" in document["error"]

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from blueprints.errors import ExitCode, Problem, UsageProblem
 from mlops.serving.control.collector import Collector
-from mlops.serving.control.desired import Desired
+from mlops.serving.control.desired import Desired, Moved
 from mlops.serving.control.peers import Peers, Report
 from mlops.serving.control.routing import Routing
 from mlops.serving.evidence import Evidence
@@ -174,34 +175,40 @@ class Conductor:
             self.registry_fault = problem.what
             return
         for each in moved:
-            with self._acting:
-                state = self._state(each.model)
-                after = machine.alias_moved(
-                    state,
-                    each.version,
-                    self._replica.default,
-                    now=time.time(),
-                    metrics=self._judge.metrics(each.model),
-                )
-                if after is state and (not state.active or state.active.candidate != each.version):
-                    # It is not honoured, which was said before: the alias goes back to what answers.
-                    after = state.but(revision=state.revision + 1, updated=time.time())
-            self._take(each.model, state, after)
+            self._change(each.model, partial(self._honoured, each))
+
+    def _honoured(self, moved: Moved, state: Deployment) -> Deployment:
+        """The state after somebody moved the alias ``champion`` by hand."""
+        after = machine.alias_moved(
+            state,
+            moved.version,
+            self._replica.default,
+            now=time.time(),
+            metrics=self._judge.metrics(moved.model),
+        )
+        if after is state and (not state.active or state.active.candidate != moved.version):
+            # It is not honoured, which was said before: a new revision puts the alias back to what answers.
+            after = state.but(revision=state.revision + 1, updated=time.time())
+        return after
 
     def _state(self, model: str) -> Deployment:
         return self._desired.states.get(model) or Deployment()
 
-    def _take(self, model: str, before: Deployment, after: Deployment) -> None:
-        """Make a state the desired one, here at once, then everywhere."""
-        if after is before or not self._desired.put(model, after):
-            return
-        self.refresh()
+    def _change(self, model: str, step: Callable[[Deployment], Deployment]) -> Deployment:
+        """Make what ``step`` returns the desired state, here at once, then everywhere; returns it."""
+        with self._acting:
+            before = self._state(model)
+            after = step(before)
+            if after is before or not self._desired.put(model, after):
+                return before
+            self.refresh()
         self._peers.tell(model, after)
         if before.active and not after.active:
             evidence = self._collector.since(model, _mark(before))
             self._collector.forget(model)
             self._listener.tell(Ended(model, before, after, evidence))
         self._wake.set()
+        return after
 
     def refresh(self) -> None:
         """Load what the states want, and deal by them."""
@@ -257,12 +264,9 @@ class Conductor:
         for model, state in self._desired.states.items():
             if not state.active:
                 continue
-            with self._acting:
-                before = self._state(model)
-                after = self._moved_on(model, before, reports)
-            self._take(model, before, after)
+            self._change(model, partial(self._moved_on, model, reports))
 
-    def _moved_on(self, model: str, state: Deployment, reports: list[Report]) -> Deployment:
+    def _moved_on(self, model: str, reports: list[Report], state: Deployment) -> Deployment:
         rollout = state.active
         if rollout is None:
             return state
@@ -304,12 +308,12 @@ class Conductor:
         goal = str(what.get("version") or "")
         if action == "rollback":
             self._preload(model, goal or self._state(model).previous or "")
-        with self._acting:
-            before = self._state(model)
-            after = self._next(model, action, before, what, by, why, versions)
-        self._take(model, before, after)
-        self._preloading.clear()
-        return after
+        try:
+            return self._change(
+                model, lambda state: self._next(model, action, state, what, by, why, versions)
+            )
+        finally:
+            self._preloading.clear()
 
     def _next(
         self,

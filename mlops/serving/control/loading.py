@@ -43,7 +43,7 @@ class Loader:
             Problem: In words; with the code ``RETRY`` when it is not the version's own fault.
         """
         entry = self._entry(model, version)
-        waiting = asyncio.run_coroutine_threadsafe(load(entry, self._policy), self._loop)
+        waiting = asyncio.run_coroutine_threadsafe(load(entry, self._policy, self._cache), self._loop)
         try:
             loaded = waiting.result(_LONGEST_SECONDS)
         except TimeoutError:

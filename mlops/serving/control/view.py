@@ -10,9 +10,10 @@ from mlops.serving.control.conductor import Seen
 from mlops.serving.control.desired import Desired
 from mlops.serving.control.routing import Routing
 from mlops.serving.evidence import Evidence, Histogram
-from mlops.serving.fleet import Fleet
+from mlops.serving.fleet import Fleet, Key
 from mlops.serving.rollout.state import Deployment
 from mlops.serving.rollout.weights import SHADOW, table
+from mlops.serving.runtime.load import Facts
 from mlops.serving.traffic import RATE_SECONDS, RECENT_SECONDS, Lane, Traffic
 
 #: ``(rows not yet in the table, why when that is a fault)`` of a model.
@@ -25,10 +26,17 @@ class View:
     """Rows of ``GET /v2/deployments``, as :class:`mlops.serving.client.GatewayClient` reads them."""
 
     def __init__(
-        self, desired: Desired, fleet: Fleet, traffic: Traffic, routing: Routing, lag: Lag, look: Look
+        self,
+        desired: Desired,
+        fleet: Fleet,
+        traffic: Traffic,
+        routing: Routing,
+        lag: Lag,
+        look: Look,
+        facts: Callable[[], Mapping[Key, Facts]],
     ) -> None:
         self._desired, self._fleet, self._traffic = desired, fleet, traffic
-        self._routing, self._lag, self._look = routing, lag, look
+        self._routing, self._lag, self._look, self._facts = routing, lag, look, facts
 
     def rows(self) -> list[dict[str, Any]]:
         """One a model."""
@@ -78,6 +86,15 @@ class View:
         known = {(name, version) for name, version, _ in arms}
         return [self._arm(model, *arm) for arm in [*arms, *(each for each in more if each[:2] not in known)]]
 
+    def _note(self, model: str, version: str) -> str:
+        facts = self._facts().get((model, version))
+        if facts is None:
+            return ""
+        parts = [f"not ONNX: {facts.why_not_onnx}" if facts.why_not_onnx else ""]
+        parts.append(f"trusted: {', '.join(facts.trusted)}" if facts.trusted else "")
+        parts.append(f"differs: {', '.join(facts.differs[:3])}" if facts.differs else "")
+        return "; ".join(part for part in parts if part)
+
     def _arm(self, model: str, name: str, version: str, weight: float) -> dict[str, Any]:
         lane = Lane(model, version, name)
         total = self._traffic.evidence(lane) if lane in self._traffic.lanes(model) else Evidence()
@@ -93,6 +110,7 @@ class View:
             "state": "serving" if runtime else "failed" if fault else "loading",
             "reason": fault.reason if fault and not runtime else "",
             "kind": runtime.kind if runtime else "",
+            "note": self._note(model, version) if runtime else "",
             "requests": total.requests,
             "rows": total.rows,
             "errors": dict(total.errors),

@@ -49,6 +49,10 @@ def text(settings: FrontSettings) -> str:
     labelling (the newest label of an id counts); commands to the control plane are sent once. Repeating needs
     the whole request in a buffer, hence its size.
     """
+    checked = (
+        "check inter 500ms fastinter 100ms downinter 250ms fall 2 rise 1 "
+        "observe layer4 error-limit 3 on-error mark-down"
+    )
     servers = "\n".join(
         f"    server {server(number)} {address} weight 100"
         for number, address in enumerate(settings.replicas, start=1)
@@ -70,6 +74,9 @@ defaults
     retries 3
     retry-on conn-failure empty-response
     timeout connect 1s
+    # One that died refuses at once; this is for one that is busy (importing a library, a machine out of
+    # breath), which must not be taken for dead.
+    timeout check 2s
     timeout client 120s
     timeout http-request 30s
     timeout http-keep-alive 120s
@@ -79,8 +86,6 @@ defaults
     http-error status 503 content-type application/json string '{{"error":"no replica answers"}}' \
 hdr Retry-After 2
     http-error status 504 content-type application/json string '{{"error":"no answer before the deadline"}}'
-    default-server check inter 500ms fastinter 100ms downinter 250ms fall 2 rise 1 observe layer4 \
-error-limit 3 on-error mark-down
 
 frontend callers
     bind 127.0.0.1:{settings.port} backlog 4096
@@ -93,18 +98,27 @@ frontend callers
     acl repeatable path_beg /invocations /v2/labels
     http-request disable-l7-retry unless repeatable
     # Replicas without a model, or without the registry, are not ready but know better what to say than we.
+    # When even the checks find nobody alive, they are all that is known to be wrong: trying is better.
+    use_backend any if {{ nbsrv(ready) eq 0 }} {{ nbsrv(alive) eq 0 }}
     use_backend alive if {{ nbsrv(ready) eq 0 }}
     default_backend ready
 
 backend ready
     balance leastconn
+    default-server {checked}
     option httpchk GET /v2/health/ready
     http-check expect status 200
 {servers}
 
 backend alive
     balance leastconn
+    default-server {checked}
     option httpchk GET /v2/health/live
     http-check expect status 200
+{servers}
+
+backend any
+    balance leastconn
+    retries 1
 {servers}
 """

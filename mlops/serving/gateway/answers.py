@@ -13,26 +13,28 @@ from mlops.serving.gateway.ports import Choice
 from mlops.serving.rows import Batch, Outputs
 
 JSON = b"application/json"
-#: NumPy's kind and size of a type -> the protocol's name.
+#: NumPy's character of a type -> the protocol's name.
 _DATATYPES = {
-    "f8": "FP64",
-    "f4": "FP32",
-    "f2": "FP16",
-    "i8": "INT64",
-    "i4": "INT32",
-    "i2": "INT16",
-    "i1": "INT8",
-    "u8": "UINT64",
-    "u4": "UINT32",
-    "u2": "UINT16",
-    "u1": "UINT8",
-    "b1": "BOOL",
+    "d": "FP64",
+    "f": "FP32",
+    "e": "FP16",
+    "l": "INT64",
+    "q": "INT64",
+    "i": "INT32",
+    "h": "INT16",
+    "b": "INT8",
+    "L": "UINT64",
+    "Q": "UINT64",
+    "I": "UINT32",
+    "H": "UINT16",
+    "B": "UINT8",
+    "?": "BOOL",
 }
 
 
 def datatype(values: NDArray[Any]) -> str:
     """The Open Inference Protocol's name of an array's type; ``BYTES`` for texts and anything else."""
-    return _DATATYPES.get(values.dtype.str[1:], "BYTES")
+    return _DATATYPES.get(values.dtype.char, "BYTES")
 
 
 def plain(values: NDArray[Any]) -> Any:
@@ -108,7 +110,7 @@ def metadata(arms: Sequence[Choice]) -> dict[str, Any]:
     ]
     if signature.tensor is not None:
         tensor = signature.tensor
-        kind = _DATATYPES.get(np.dtype(tensor.dtype).str[1:], "BYTES")
+        kind = _DATATYPES.get(np.dtype(tensor.dtype).char, "BYTES")
         inputs = [{"name": tensor.name or "input", "datatype": kind, "shape": list(tensor.shape)}]
     return {
         "name": runtime.model,

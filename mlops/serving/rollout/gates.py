@@ -31,7 +31,7 @@ _MIN_MEAN = 100
 class Part(BaseModel):
     """Base of every part of the desired state: unknown keys are refused, values never change in place."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     def but(self, **update: Any) -> Self:
         """The same with some fields different, checked like any other (``model_copy`` checks nothing)."""

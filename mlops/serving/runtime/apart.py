@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mlops.serving.runtime.environments import without_secrets
+
 _MIB = 1024**2
 
 
@@ -59,11 +61,9 @@ def convert_apart(
 def _run(words: list[str], seconds: int) -> str:
     """Run it in a group of its own; returns why it failed."""
     # One thread: it runs beside requests that are being answered.
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-    # Neither the secrets of the gateway nor its tracking server are needed to read a folder.
-    variables = {
-        name: each for name, each in variables.items() if not name.startswith(("MODELYARD_", "MLFLOW_"))
-    }
+    # Neither the gateway's secrets nor its tracking server are needed to read a folder.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    variables = {**without_secrets(), **threads}
     made = subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,

@@ -157,11 +157,9 @@ class Cache:
             Problem: It cannot be fetched, or is not what the version's tag ``modelyard.digest`` says.
         """
         key = (version.name, version.version)
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
+        with self._lock_of(key):
             entry = self.get(*key)
-            if entry is None:
+            if entry is None or _another(entry, version):
                 entry = self._fetch(version)
                 self._evict(key)
             elif version.tags.get(ONNX_TAG, "") not in ("", entry.tags.get(ONNX_TAG, "")):
@@ -172,14 +170,19 @@ class Cache:
 
     def keep(self, entry: Entry, onnx: bytes | None, report: Mapping[str, Any]) -> Entry:
         """The entry with a conversion made here (None: it was not possible, and ``report`` says why)."""
-        (entry.folder / ONNX).parent.mkdir(exist_ok=True)
-        files = {path: each for path, each in entry.files.items() if path not in (ONNX, REPORT)}
-        if onnx is not None:
-            _write(entry.folder / ONNX, onnx)
-            files[ONNX] = hashlib.sha256(onnx).hexdigest()
-        _write(entry.folder / REPORT, json.dumps(dict(report)).encode())
-        files[REPORT] = sha256(entry.folder / REPORT)
-        return self._seal(entry.folder, entry.model, entry.version, entry.run_id, entry.tags, files)
+        with self._lock_of((entry.model, entry.version)):
+            (entry.folder / ONNX).parent.mkdir(exist_ok=True)
+            files = {path: each for path, each in entry.files.items() if path not in (ONNX, REPORT)}
+            if onnx is not None:
+                _write(entry.folder / ONNX, onnx)
+                files[ONNX] = hashlib.sha256(onnx).hexdigest()
+            _write(entry.folder / REPORT, json.dumps(dict(report)).encode())
+            files[REPORT] = sha256(entry.folder / REPORT)
+            return self._seal(entry.folder, entry.model, entry.version, entry.run_id, entry.tags, files)
+
+    def _lock_of(self, key: tuple[str, str]) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(key, threading.Lock())
 
     def _place(self, model: str, version: str) -> Path:
         return self._folder / _name(model) / _name(version)
@@ -282,6 +285,12 @@ class Cache:
             shutil.rmtree(entry.folder, ignore_errors=True)
             held -= entry.size
             log.info("%s version %s left the cache, which is full", entry.model, entry.version)
+
+
+def _another(entry: Entry, version: ModelVersion) -> bool:
+    """Whether name and number have been given anew: the registered model was deleted and made again."""
+    run = version.run_id and version.run_id != entry.run_id
+    return bool(run) or version.tags.get(DIGEST_TAG, entry.digest) != entry.digest
 
 
 def _name(text: str) -> str:

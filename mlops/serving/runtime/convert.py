@@ -10,6 +10,7 @@ import argparse
 import importlib
 import importlib.metadata
 import json
+import logging
 import sys
 import time
 import warnings
@@ -29,6 +30,8 @@ from mlops.serving.runtime.export import NotPossibleError, boosted_graph, sklear
 from mlops.serving.runtime.mlmodel import LoggedModel
 from mlops.serving.runtime.native import predictor, sklearn_predict
 from mlops.serving.runtime.onnx import Graph, Plan, output_names
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,10 @@ def convert(folder: Path, rows: Any = None) -> Conversion:
         found = _convert(mlmodel.read(folder), rows)
     except (NotPossibleError, ModelFaultError, Problem) as error:
         found = Conversion(False, (str(error).splitlines() or [""])[0])
+    except Exception as error:  # of a library: it must cost the conversion, never the training around it
+        log.exception("the conversion of %s failed", folder)
+        text = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        found = Conversion(False, f"the conversion failed: {text}")
     versions = {name: _version(name) for name in ("skl2onnx", "onnxruntime", "scikit-learn")}
     return replace(found, seconds=time.monotonic() - start, versions=versions)
 

@@ -68,12 +68,19 @@ def _unmet(line: str) -> str:
     return f"{line} (here {here})"
 
 
-def python_of(model: LoggedModel, folder: Path, seconds: float = 1200) -> Path:
+def without_secrets() -> dict[str, str]:
+    """This process's environment variables for one that has no business with its credentials."""
+    secret = ("MODELYARD_", "MLFLOW_", "AWS_", "PULUMI_", "PG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(secret)}
+
+
+def python_of(model: LoggedModel, folder: Path, trusted: bool = False, seconds: float = 1200) -> Path:
     """The Python of an environment with the model's requirements; built when it is not there. Takes from
     seconds to minutes: call it in a thread, before the version is to answer.
 
     Args:
         folder: Where environments are kept, one per set of requirements.
+        trusted: Packages may be built from source, which runs code of theirs; else wheels only.
         seconds: A build may take.
 
     Raises:
@@ -91,7 +98,7 @@ def python_of(model: LoggedModel, folder: Path, seconds: float = 1200) -> Path:
             fresh = folder / f".{key}.building"
             for each in (fresh, made):
                 shutil.rmtree(each, ignore_errors=True)
-            _build(fresh, version, wanted, seconds)
+            _build(fresh, version, wanted, trusted, seconds)
             (fresh / _DONE).write_text(json.dumps({"python": version, "requirements": wanted}))
             fresh.rename(made)
         os.utime(made / _DONE)
@@ -106,19 +113,30 @@ def _requirements(model: LoggedModel) -> list[str]:
     return lines
 
 
-def _build(into: Path, version: str, requirements: list[str], seconds: float) -> None:
+def _build(into: Path, version: str, requirements: list[str], trusted: bool, seconds: float) -> None:
     start = time.monotonic()
+    wheels = [] if trusted else ["--only-binary", ":all:"]
     python = str(into / "bin" / "python")
     uv = _uv()
     if uv:
         steps = [
             [uv, "venv", "--quiet", "--relocatable", "--python", version, str(into)],
-            [uv, "pip", "install", "--quiet", "--python", python, "-r", str(into / "requirements.txt")],
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                *wheels,
+                "--python",
+                python,
+                "-r",
+                str(into / "requirements.txt"),
+            ],
         ]
     else:
         steps = [
             [sys.executable, "-m", "venv", str(into)],
-            [python, "-m", "pip", "install", "--quiet", "-r", str(into / "requirements.txt")],
+            [python, "-m", "pip", "install", "--quiet", *wheels, "-r", str(into / "requirements.txt")],
         ]
     for step in steps:
         if into.is_dir():
@@ -126,7 +144,13 @@ def _build(into: Path, version: str, requirements: list[str], seconds: float) ->
         left = seconds - (time.monotonic() - start)
         try:
             done = subprocess.run(
-                step, capture_output=True, text=True, errors="replace", timeout=max(left, 1), check=False
+                step,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=max(left, 1),
+                check=False,
+                env=without_secrets(),
             )
         except subprocess.TimeoutExpired:
             raise _cannot(f"it took more than {seconds:.0f} s", requirements) from None

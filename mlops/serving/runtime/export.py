@@ -83,8 +83,9 @@ def _missing_ways(graph: Any, estimator: Any) -> None:
 def _width(estimator: Any, model: LoggedModel) -> int:
     if model.signature.columns:
         return len(model.signature.columns)
-    if model.signature.tensor is not None and len(model.signature.tensor.shape) == 2:
-        return model.signature.tensor.shape[1]
+    tensor = model.signature.tensor
+    if tensor is not None and len(tensor.shape) == 2 and tensor.shape[1] > 0:
+        return tensor.shape[1]
     return int(estimator.n_features_in_)
 
 

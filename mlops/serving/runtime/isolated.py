@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import socket
 import time
@@ -19,6 +18,7 @@ import psutil
 from mlops.serving.rows import Batch, BusyError, ModelFaultError, Outputs
 from mlops.serving.runtime import worker
 from mlops.serving.runtime.batching import Batcher, LostError, outputs_of
+from mlops.serving.runtime.environments import without_secrets
 from mlops.serving.runtime.mlmodel import LoggedModel
 
 log = logging.getLogger(__name__)
@@ -258,8 +258,7 @@ def _frame(batch: Batch, form: str) -> list[Any]:
 
 def _variables() -> dict[str, str]:
     """The gateway's variables without its secrets; one thread, since it shares the machine."""
-    secret = ("MODELYARD_", "MLFLOW_", "AWS_", "PULUMI_", "PG")
-    found = {name: value for name, value in os.environ.items() if not name.startswith(secret)}
+    found = without_secrets()
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     found |= dict.fromkeys(threads, "1") | {"MALLOC_ARENA_MAX": "2", "MLFLOW_LOGGING_LEVEL": "ERROR"}
     found.pop("PYTHONPATH", None)

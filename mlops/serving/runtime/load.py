@@ -29,13 +29,14 @@ class Policy:
 
     Attributes:
         trust_pickle: Load files that can run code.
-        isolation: When a version gets a process of its own: ``auto``: when its requirements differ from
-            what is installed here; ``always``: whenever it is not ONNX; ``never``.
+        isolation: When a version gets a process of its own: ``auto``: when it runs code of its own, or its
+            requirements differ from what is installed here; ``always``: whenever it is not ONNX; ``never``.
         onnx: Use conversions.
         convert: Make one, apart, for a version that was registered without; takes about 6 s, once.
         memory: Bytes that the process of an isolated version may hold.
         environments: Folder of the environments of isolated versions.
         max_rows: Rows that native flavours are given at once.
+        threads: With which a graph computes one prediction.
     """
 
     trust_pickle: bool = False
@@ -45,6 +46,7 @@ class Policy:
     memory: int = 2 * 1024**3
     environments: Path = Path.home() / ".cache" / "modelyard" / "environments"
     max_rows: int = 512
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,16 @@ async def _load(entry: Entry, policy: Policy, cache: Cache | None, where: str) -
     if policy.onnx:
         if cache is not None and _may_convert(entry, model, policy, differs, rows):
             entry = await asyncio.to_thread(_convert, entry, cache, policy)
-        found = await asyncio.to_thread(_onnx, entry, model, rows)
+        found = await asyncio.to_thread(_onnx, entry, policy, model, rows)
         if isinstance(found, Loaded):
             return found
         why = found
-    trusted = trust.check(model, policy.trust_pickle, where)
+    # Code of the model's own may leak, hang or end the process it is in: that is not the gateway's then.
+    alone = bool(differs) or bool(trust.reasons(model))
+    apart = policy.isolation == "always" or (policy.isolation == "auto" and alone)
+    trusted = trust.check(model, policy.trust_pickle, where, install=apart and bool(differs))
     facts = Facts("native", entry.digest, trusted, entry.report, why, differs)
-    if policy.isolation == "always" or (policy.isolation == "auto" and differs):
+    if apart:
         return await _isolated(entry, policy, model, rows, facts)
     return await asyncio.to_thread(_native, entry, policy, model, rows, facts)
 
@@ -143,18 +148,19 @@ def _convert(entry: Entry, cache: Cache, policy: Policy) -> Entry:
     return cache.keep(entry, graph, report)
 
 
-def _onnx(entry: Entry, model: LoggedModel, rows: Batch | None) -> Loaded | str:
+def _onnx(entry: Entry, policy: Policy, model: LoggedModel, rows: Batch | None) -> Loaded | str:
     """The version as a graph, or why not."""
     flavor = model.flavors.get("onnx")
     if entry.onnx is None and flavor is None:
         return str(entry.report.get("reason") or "no conversion is attached to the version")
     try:
         if entry.onnx is not None:
-            graph = Graph(entry.onnx.read_bytes(), model.signature, Plan.from_json(entry.report))
+            plan = Plan.from_json(entry.report)
+            graph = Graph(entry.onnx.read_bytes(), model.signature, plan, policy.threads)
         else:
             assert flavor is not None
             file = _flavor_file(entry.path, flavor)
-            graph = Graph(file, model.signature, plan_of_flavor(output_names(file)))
+            graph = Graph(file, model.signature, plan_of_flavor(output_names(file)), policy.threads)
         runtime = OnnxRuntime(entry.model, entry.version, entry.run_id, model.signature, graph)
         for _ in range(3 if rows is not None else 0):
             assert rows is not None
@@ -192,7 +198,9 @@ async def _isolated(
 
     python = Path(sys.executable)
     if facts.differs:
-        python = await asyncio.to_thread(environments.python_of, model, policy.environments)
+        python = await asyncio.to_thread(
+            environments.python_of, model, policy.environments, policy.trust_pickle
+        )
     runtime = IsolatedRuntime(
         entry.model, entry.version, entry.run_id, model, python, policy.memory, max_rows=policy.max_rows
     )

@@ -8,8 +8,10 @@ list of types that a skops file asks to have trusted is written by its author, a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from blueprints.errors import Problem
 from mlops.serving.runtime.mlmodel import LoggedModel
@@ -90,27 +92,52 @@ def _asked(flavor: Mapping[str, Any]) -> list[str]:
     return [f"skops type {each}" for each in asked if not plain(each)]
 
 
+#: Packages that may be installed for a model that is not trusted: what anyone publishes runs code as soon as
+#: it is installed, and a model names what it likes.
+_KNOWN = {
+    *("mlflow", "mlflow-skinny", "numpy", "pandas", "scipy", "scikit-learn", "skops", "cloudpickle"),
+    *("xgboost", "xgboost-cpu", "lightgbm", "catboost", "onnx", "onnxruntime", "skl2onnx", "pyarrow"),
+    *("threadpoolctl", "packaging", "pyyaml", "cffi", "polars", "defusedxml", "requests", "psutil"),
+    "joblib",
+}
+
+
+def foreign(requirements: Iterable[str]) -> tuple[str, ...]:
+    """Requirements that only a trusted model gets installed: addresses, and packages not well known."""
+    found = []
+    for line in requirements:
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement:
+            found.append(f"requirement {line}")
+            continue
+        if wanted.url or wanted.name.lower().replace("_", "-") not in _KNOWN:
+            found.append(f"requirement {line}")
+    return tuple(found)
+
+
 def plain(name: str) -> bool:
     """Whether a type that a skops file wants trusted only holds and computes."""
     parts = {part.lstrip("_") for part in name.split(".")}
     return name in _FUNCTIONS or (_PACKAGES.fullmatch(name) is not None and not parts & _NEVER)
 
 
-def check(model: LoggedModel, trusted: bool, where: str) -> tuple[str, ...]:
+def check(model: LoggedModel, trusted: bool, where: str, install: bool = False) -> tuple[str, ...]:
     """What it can run, when that is trusted.
 
     Args:
         model: A logged model.
         trusted: ``serving.trust_pickle`` of the spec.
         where: Name and version, for the message.
+        install: Its requirements are going to be installed.
 
     Raises:
         Problem: It can run code and is not trusted.
     """
-    found = reasons(model)
+    found = reasons(model) + (foreign(model.requirements) if install else ())
     if found and not trusted:
         raise Problem(
-            f"its files can run code ({'; '.join(found[:3])}) and the spec does not trust them",
+            f"it can run code of its author's ({'; '.join(found[:3])}) and the spec does not trust it",
             where=where,
             expected="a model logged with skops or ONNX, or a conversion to ONNX attached to the version",
             todo="if whoever registers models is trusted: serving.trust_pickle=true, then modelyard up",

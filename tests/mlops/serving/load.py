@@ -22,12 +22,14 @@ class Load:
         answered: Requests by version that answered.
         failed: What went wrong, one entry a request.
         ids: Of rows that were answered.
+        name: Begins the ids, so that two loads on one model have different ones.
     """
 
     url: str
     token: str
     model: str
     pause: float = 0.01
+    name: str = ""
     answered: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
@@ -42,7 +44,7 @@ class Load:
         count = 0
         while not self._stop.is_set():
             count += 1
-            identity = f"{self.model}-{number}-{count}"
+            identity = f"{self.name or self.model}-{number}-{count}"
             row = {"x": deal.gauss(0, 1), "y": deal.gauss(0, 1)}
             body = {"dataframe_records": [row], "parameters": {"ids": [identity]}}
             try:
@@ -70,9 +72,11 @@ class Load:
 
 
 @contextmanager
-def steady(url: str, token: str, model: str, clients: int = 4, pause: float = 0.01) -> Iterator[Load]:
+def steady(
+    url: str, token: str, model: str, clients: int = 4, pause: float = 0.01, name: str = ""
+) -> Iterator[Load]:
     """Load until the block ends."""
-    made = Load(url, token, model, pause)
+    made = Load(url, token, model, pause, name)
     threads = [
         threading.Thread(target=made._client, args=(number,), daemon=True) for number in range(clients)
     ]

@@ -218,6 +218,40 @@ async def test_without_replicas_the_front_answers_in_words_and_ends_with_its_par
         assert not alive
 
 
+async def test_replicas_too_busy_for_their_health_check_are_asked_all_the_same(tmp_path: Path) -> None:
+    """Both hang for long enough to be taken for dead; a request meanwhile waits for one, and is answered."""
+    with yard(tmp_path) as made:
+        for name in ("r1", "r2"):
+            await made.until(name, "UP")
+        busy = [made.processes[name] for name in ("r1", "r2")]
+        for each in busy:
+            each.send_signal(signal.SIGSTOP)
+        try:
+            await made.until("r1", "DOWN")
+            await made.until("r2", "DOWN")
+            async with aiohttp.ClientSession() as session:
+                waiting = asyncio.create_task(session.post(f"{made.url}/v2/models/m/infer", json={}))
+                await asyncio.sleep(0.3)
+                for each in busy:
+                    each.send_signal(signal.SIGCONT)
+                assert (await waiting).status == 200
+        finally:
+            for each in busy:
+                each.send_signal(signal.SIGCONT)
+
+
+async def test_a_short_hang_is_not_taken_for_death(tmp_path: Path) -> None:
+    with yard(tmp_path) as made:
+        for name in ("r1", "r2"):
+            await made.until(name, "UP")
+        for name in ("r1", "r2"):
+            made.processes[name].send_signal(signal.SIGSTOP)
+        await asyncio.sleep(1.2)
+        for name in ("r1", "r2"):
+            made.processes[name].send_signal(signal.SIGCONT)
+        assert {made.status("r1"), made.status("r2")} <= {"UP", "UP 1/2"}
+
+
 def test_a_socket_in_a_deep_folder_is_elsewhere_and_private(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)

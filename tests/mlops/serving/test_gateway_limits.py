@@ -20,6 +20,8 @@ import orjson
 import pytest
 
 from mlops.serving.gateway import server as serving
+from mlops.serving.gateway.callers import FixedCallers
+from mlops.serving.gateway.heads import Head
 from mlops.serving.gateway.limits import Gate, Limits, before
 from mlops.serving.rows import BusyError, Runtime
 from tests.mlops.serving.gateway_parts import Onnx, Sum, Yard, columns, logistic, yard
@@ -317,3 +319,164 @@ async def test_what_was_begun_is_answered_before_the_process_ends(tmp_path: Path
             answers = await asyncio.gather(*asked)
         assert [each.json()["predictions"] for each in answers] == [[index + 1.0] for index in range(20)]
         made.wait(20)
+
+
+async def test_a_quick_answer_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"f{index}" for index in range(20)]
+    row = {"name": "x", "shape": [1, 20], "datatype": "FP32", "data": [0.5] * 20}
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    sent: list[tuple[dict[str, Any], dict[str, str]]] = [
+        ({"inputs": [row]}, {"x-request-id": "r-1", "traceparent": trace}),
+        ({"inputs": [row], "id": "7", "parameters": {"ids": ["mine"]}}, {}),
+        ({"inputs": [{**row, "data": [None] + [1] * 19}]}, {}),
+        ({"inputs": [{**row, "data": ["1"] * 20}]}, {}),
+        ({"inputs": [row], "parameters": {"binary_data_output": True}}, {}),
+        ({"inputs": [row]}, {"authorization": "Bearer wrong"}),
+        ({"inputs": [row]}, {"content-type": "text/plain"}),
+        ({"inputs": [row]}, {"connection": "close"}),
+    ]
+    async with live(Onnx(logistic(), names)) as (address, here):
+        used: list[bytes | None] = []
+        quick, learned = here.gateway.quick, here.gateway._quick
+
+        def watched(path: bytes, headers: list[tuple[bytes, bytes]], text: bytes) -> bytes | None:
+            used.append(quick(path, headers, text))
+            return used[-1]
+
+        again = here.gateway.again
+
+        def watched_again(head: Head, text: bytes) -> bytes | None:
+            answer = again(head, text)
+            if answer is not None:
+                used.append(answer)
+            return answer
+
+        monkeypatch.setattr(here.gateway, "quick", watched)
+        monkeypatch.setattr(here.gateway, "again", watched_again)
+        url, base = f"http://{address}/v2/models/lr/infer", dict(here.client.headers)
+        async with httpx.AsyncClient(headers=base, trust_env=False) as client:
+            for body, headers in sent:
+                # What is learned from the first request makes the second quick.
+                await client.post(url, json={"inputs": [row]})
+                first = await client.post(url, json=body, headers=headers)
+                learned.clear()
+                second = await client.post(url, json=body, headers=headers)
+                assert [each is None for each in used[-2:]] == [False, True]
+                found = []
+                for each in (first, second):
+                    told = dict(each.headers)
+                    name = told.pop("x-request-id")
+                    span = told.pop("traceparent", "")[:36]
+                    found.append((each.status_code, told, span, each.content.replace(name.encode(), b"ID")))
+                assert found[0] == found[1]
+        assert here.evidence("lr").requests == len(here.log.rows) + len(here.log.failures)
+
+
+async def test_each_caller_gets_its_own_row_quickly_too() -> None:
+    names = [f"f{index}" for index in range(20)]
+    rows = np.random.default_rng(4).normal(size=(300, 20)).astype("float32")
+    async with live(Onnx(logistic(), names)) as (address, here):
+        limits = httpx.Limits(max_connections=16)
+        base = dict(here.client.headers)
+        async with httpx.AsyncClient(headers=base, trust_env=False, limits=limits, timeout=30) as client:
+
+            async def one(index: int) -> float:
+                tensor = {"name": "x", "shape": [1, 20], "datatype": "FP32", "data": rows[index].tolist()}
+                url = f"http://{address}/v2/models/lr/infer"
+                answer = (await client.post(url, json={"inputs": [tensor]})).json()
+                value: float = answer["outputs"][0]["data"][0]
+                return value
+
+            found = await asyncio.gather(*(one(index) for index in range(300)))
+        assert np.abs(np.array(found) - logistic().predict_proba(rows)[:, 1]).max() < 1e-5
+        assert here.gateway._quick
+
+
+async def test_quick_answers_on_one_connection_in_any_pieces() -> None:
+    async with live(Onnx(logistic(), [f"f{index}" for index in range(20)])) as (address, here):
+        body = orjson.dumps({"inputs": [{"name": "x", "shape": [1, 20], "data": [0.5] * 20}]})
+        head = HEAD.replace(b"/invocations/sum", b"/v2/models/lr/infer")
+        whole = head + b"content-length: %d\r\n\r\n" % len(body) + body
+        assert (await answer_to(address, whole)).startswith(b"HTTP/1.1 200")
+        assert here.gateway._quick
+        # Pipelined, cut anywhere, and mixed with what takes the usual way.
+        usual = b"GET /v2/models/lr HTTP/1.1\r\nhost: x\r\nauthorization: Bearer let-me-in\r\n\r\n"
+        text = await answer_to(address, whole + whole + usual + whole, pause=0.3)
+        assert text.count(b"HTTP/1.1 200 OK") == 4
+        for cut in (5, len(whole) - len(body) - 2, len(whole) - len(body), len(whole) - 3):
+            text = await answer_to(address, whole[:cut], whole[cut:] + whole, pause=0.2)
+            assert text.count(b"HTTP/1.1 200 OK") == 2
+        closed = whole.replace(b"host: x", b"host: x\r\nconnection: close")
+        host, port = address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(closed)
+        text = await asyncio.wait_for(reader.read(), 5)
+        assert text.count(b"HTTP/1.1 200 OK") == 1
+        writer.close()
+
+
+async def test_a_head_that_comes_again_is_read_once_and_asked_each_time() -> None:
+    async with live(Onnx(logistic(), [f"f{index}" for index in range(20)])) as (address, here):
+        head = HEAD.replace(b"/invocations/sum", b"/v2/models/lr/infer")
+
+        def request(value: str, more: bytes = b"") -> bytes:
+            tensor = {"name": "x", "shape": [1, 20], "data": [0.5] * 20}
+            body = orjson.dumps({"inputs": [tensor], "id": value})
+            return head + more + b"content-length: %d\r\n\r\n" % len(body) + body
+
+        text = await answer_to(address, *(request(f"r{index}") for index in range(4)), pause=0.2)
+        assert [b'"id":"r%d"' % index in text for index in range(4)] == [True] * 4
+        known = here.gateway.heads
+        assert len(known) == 1
+        # Numbered requests, chunks, several at once and refusals are none of it.
+        await answer_to(address, request("a", b"x-request-id: 7\r\n"), pause=0.1)
+        await answer_to(address, request("b") + request("c"), pause=0.1)
+        body = request("d").partition(b"\r\n\r\n")[2]
+        chunked = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        assert b'"id":"d"' in await answer_to(address, head + chunked, head + chunked, pause=0.1)
+        assert len(known) == 1
+        # The same head with a body in pieces, with another request behind it, and with rows that are refused.
+        whole = request("r9")
+        text = await answer_to(address, whole, whole[:-5], whole[-5:] + whole, whole + whole, pause=0.2)
+        assert text.count(b"HTTP/1.1 200 OK") == 5
+        odd = whole.replace(b"0.5", b"t.5", 1)
+        text = await answer_to(address, odd, whole.replace(b"0.5", b'"1"', 1), whole, pause=0.2)
+        assert [text.count(b"HTTP/1.1 %d" % status) for status in (400, 200)] == [2, 1]
+        # A token that is taken away is refused although its head is known.
+        here.gateway._callers = FixedCallers("another")
+        assert (await answer_to(address, whole)).startswith(b"HTTP/1.1 401")
+
+
+async def test_a_fault_of_ours_on_the_quick_way_is_told() -> None:
+    async with live(Onnx(logistic(), [f"f{index}" for index in range(20)])) as (address, here):
+        body = orjson.dumps({"inputs": [{"name": "x", "shape": [1, 20], "data": [0.5] * 20}]})
+        head = HEAD.replace(b"/invocations/sum", b"/v2/models/lr/infer")
+        whole = head + b"content-length: %d\r\n\r\n" % len(body) + body
+        await answer_to(address, whole)
+        here.router.arms["lr"].runtime.close()
+        text = await answer_to(address, whole)
+        assert text.startswith(b"HTTP/1.1 500")
+        assert b"its log has request" in text
+        # A body that is no HTTP in its middle ends the connection, nothing else.
+        text = await answer_to(address, head + b"transfer-encoding: chunked\r\n\r\nzz\r\n")
+        assert text.startswith(b"HTTP/1.1 400")
+
+
+async def test_a_quiet_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "KEEP_ALIVE_SECONDS", 0.3)
+    async with live(Onnx(logistic(), [f"f{index}" for index in range(20)])) as (address, here):
+        body = orjson.dumps({"inputs": [{"name": "x", "shape": [1, 20], "data": [0.5] * 20}]})
+        head = HEAD.replace(b"/invocations/sum", b"/v2/models/lr/infer")
+        whole = head + b"content-length: %d\r\n\r\n" % len(body) + body
+        await answer_to(address, whole)
+        host, port = address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        start = time.perf_counter()
+        for _ in range(4):
+            writer.write(whole)
+            await asyncio.sleep(0.15)
+        text = await asyncio.wait_for(reader.read(), 5)
+        assert text.count(b"HTTP/1.1 200") == 4
+        assert 0.6 < time.perf_counter() - start < 3
+        assert here.gateway._quick
+        writer.close()

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import mlflow
-import pandas as pd
+import httpx
+import numpy as np
 import pytest
 
 from blueprints.errors import Problem
 from mlops.monitoring.client import MonitorClient
 from mlops.serving.control.telling import TAG
-from mlops.serving.rollout.state import Deployment
 from tests.mlops.serving.load import Load, steady
+from tests.mlops.serving.versions import MODEL, act, over, register, state
 from tests.mlops.yard import Yard, opened, until
 
 pytestmark = pytest.mark.timeout(600)
-_MODEL = "sum"
 _SPEC = {
     "serving": {"trust_pickle": True, "isolation": "never", "log": {"commit_seconds": 0.5}},
     "monitoring": {"interval_seconds": 1},
@@ -34,49 +32,16 @@ _CANARY = "canary:20,50,100,gates=errors:0.1+latency:1.5+drift:0.35"
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     with opened(tmp_path_factory.mktemp("rollouts"), _SPEC) as made, made.serving(), made.monitoring():
         register(made)
-        made.tracking.set_alias(_MODEL, "champion", "1")
+        made.tracking.set_alias(MODEL, "champion", "1")
         until(lambda: state(made).champion == "1")
         yield made
-
-
-def register(yard: Yard, **config: float) -> str:
-    """A new version that behaves as ``config`` says; returns it."""
-    mlflow.set_tracking_uri(yard.environment.tracking.url)
-    mlflow.set_experiment(_MODEL)
-    frame = pd.DataFrame({"x": [0.5, 1.0], "y": [1.0, 2.0]})
-    with mlflow.start_run():
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("behaviour.py")),
-            model_config=config,
-            signature=mlflow.models.infer_signature(frame, frame["x"] + frame["y"]),
-            input_example=frame,
-            registered_model_name=_MODEL,
-            pip_requirements=[],
-        )
-    return str(info.registered_model_version)
-
-
-def state(yard: Yard) -> Deployment:
-    """The desired state, as the gateway says it."""
-    found = [each.desired for each in yard.gateway.deployments() if each.model == _MODEL]
-    return found[0] if found else Deployment()
-
-
-def act(yard: Yard, action: str, **what: Any) -> Deployment:
-    return yard.gateway.act(_MODEL, action, by="ann@host", **what)
-
-
-def over(yard: Yard, seconds: float = 120) -> Deployment:
-    """The state once the rollout has ended."""
-    return until(lambda: (found := state(yard)) and not found.active and found, seconds)  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def load(yard: Yard) -> Iterator[Load]:
     serving = yard.environment.serving
     assert serving is not None
-    with steady(serving.url, serving.token.get_secret_value(), _MODEL) as made:
+    with steady(serving.url, serving.token.get_secret_value(), MODEL) as made:
         yield made
 
 
@@ -91,13 +56,13 @@ def test_a_good_version_becomes_champion_by_itself_and_nothing_fails(yard: Yard,
     assert load.failed == []
     assert set(load.since(1.0)) == {version}
     # Plain MLflow clients see it, and the registry keeps the evidence.
-    until(lambda: yard.tracking.model(_MODEL).aliases["champion"] == version)
+    until(lambda: yard.tracking.model(MODEL).aliases["champion"] == version)
     until(
-        lambda: json.loads(yard.tracking.version(_MODEL, version).tags.get(TAG, "{}")).get("ended") == "done"
+        lambda: json.loads(yard.tracking.version(MODEL, version).tags.get(TAG, "{}")).get("ended") == "done"
     )
-    run = yard.tracking.version(_MODEL, version).run_id
+    run = yard.tracking.version(MODEL, version).run_id
     document = json.loads(yard.tracking.artifact(run, f"modelyard/rollouts/{after.rollout.id}.json"))
-    assert document["evidence"][f"{_MODEL} {version} canary"]["requests"] > 50
+    assert document["evidence"][f"{MODEL} {version} canary"]["requests"] > 50
 
 
 @pytest.mark.parametrize(
@@ -127,8 +92,8 @@ def test_a_bad_version_is_rolled_back_by_itself(
     alerts = until(lambda: [a for a in MonitorClient(monitoring).alerts("firing") if a.version == version])
     assert alerts[0].kind == "rollout"
     assert version in alerts[0].summary
-    until(lambda: yard.tracking.model(_MODEL).aliases.get("challenger") is None)
-    assert yard.tracking.model(_MODEL).aliases["champion"] == before
+    until(lambda: yard.tracking.model(MODEL).aliases.get("challenger") is None)
+    assert yard.tracking.model(MODEL).aliases["champion"] == before
 
 
 def test_low_traffic_neither_passes_nor_fails(yard: Yard) -> None:
@@ -137,7 +102,7 @@ def test_low_traffic_neither_passes_nor_fails(yard: Yard) -> None:
     until(lambda: (rollout := state(yard).active) and rollout.loaded)
     for _ in range(10):
         with contextlib.suppress(Problem):
-            yard.gateway.predict(_MODEL, [{"x": 3.0, "y": 1.0}])
+            yard.gateway.predict(MODEL, [{"x": 3.0, "y": 1.0}])
     time.sleep(5)
     rollout = state(yard).active
     assert rollout is not None
@@ -152,11 +117,14 @@ def test_a_rollback_moves_all_traffic_within_a_second_also_to_a_version_long_gon
     act(yard, "deploy", version=second, strategy="rolling")
     until(lambda: state(yard).champion == second)
     act(yard, "rollback")
+    # What was being answered at that moment is finished.
+    time.sleep(0.3)
     assert set(load.since(1.0)) == {first}
     # A version that nobody holds in memory any more comes from the disk.
     until(lambda: set(load.since(0.2)) == {first})
     act(yard, "rollback", version="1")
     assert state(yard).champion == "1"
+    time.sleep(0.3)
     assert set(load.since(1.0)) == {"1"}
     assert load.failed == []
 
@@ -169,7 +137,7 @@ def test_an_alias_moved_by_hand_in_the_middle_ends_the_rollout_and_is_honoured(
     until(lambda: (rollout := state(yard).active) and rollout.loaded)
     with pytest.raises(Problem, match="one at a time"):
         act(yard, "deploy", version=other, strategy="rolling")
-    yard.tracking.set_alias(_MODEL, "champion", other)
+    yard.tracking.set_alias(MODEL, "champion", other)
     until(lambda: state(yard).champion == other)
     assert any("alias champion was moved" in event.text for event in state(yard).events)
     assert set(load.since(1.0)) == {other}
@@ -182,23 +150,19 @@ def test_a_shadow_answers_nobody_and_is_recorded(yard: Yard, load: Load) -> None
     champion, version = state(yard).champion, register(yard, shift=1.0)
     act(yard, "shadow", version=version)
     until(
-        lambda: any(
-            arm.name == "shadow" and arm.requests > 20 for arm in yard.gateway.deployment(_MODEL).arms
-        )
+        lambda: any(arm.name == "shadow" and arm.requests > 20 for arm in yard.gateway.deployment(MODEL).arms)
     )
     assert set(load.since(1.0)) == {champion}
-    arm = next(arm for arm in yard.gateway.deployment(_MODEL).arms if arm.name == "shadow")
+    arm = next(arm for arm in yard.gateway.deployment(MODEL).arms if arm.name == "shadow")
     assert arm.difference is not None
     assert arm.difference == pytest.approx(1.0, rel=0.2)
-    table = (yard.folder / "data" / "shadow" / _MODEL).as_uri()
+    table = (yard.folder / "data" / "shadow" / MODEL).as_uri()
     until(lambda: deltalake.DeltaTable.is_deltatable(table))
     act(yard, "shadow")
     assert load.failed == []
 
 
 def test_flags_choose_the_version_and_their_switch_turns_them_off(yard: Yard) -> None:
-    import httpx
-
     serving, champion, version = yard.environment.serving, state(yard).champion, register(yard, shift=5.0)
     assert serving is not None
     rules = [{"attribute": "tier", "op": "equals", "values": ["gold"], "version": version}]
@@ -206,7 +170,7 @@ def test_flags_choose_the_version_and_their_switch_turns_them_off(yard: Yard) ->
 
     def answers(**headers: str) -> str:
         found = httpx.post(
-            f"{serving.url}/models/{_MODEL}/invocations",
+            f"{serving.url}/models/{MODEL}/invocations",
             json={"dataframe_records": [{"x": 1.0, "y": 1.0}]},
             headers={"Authorization": f"Bearer {serving.token.get_secret_value()}", **headers},
         )
@@ -216,3 +180,47 @@ def test_flags_choose_the_version_and_their_switch_turns_them_off(yard: Yard) ->
     assert answers(**{"x-modelyard-tier": "silver"}) == champion
     act(yard, "flags", flags={"on": False, "rules": rules})
     assert answers(**{"x-modelyard-tier": "gold"}) == champion
+
+
+def test_an_ab_test_is_won_by_the_metric_that_was_asked_for(yard: Yard) -> None:
+    """Half of the keys to each; the challenger converts far better, and becomes champion."""
+    serving, champion, version = yard.environment.serving, state(yard).champion, register(yard)
+    assert serving is not None
+    random = np.random.default_rng(3)
+    numbers = itertools.count()
+    with httpx.Client(headers={"Authorization": f"Bearer {serving.token.get_secret_value()}"}) as client:
+
+        def convert(rows: int) -> None:
+            """So many requests, and whether each converted."""
+            ids, values = [], []
+            for number in itertools.islice(numbers, rows):
+                ids.append(f"ab-{number}")
+                body = {"dataframe_records": [{"x": 1.5, "y": 1.0}], "parameters": {"ids": ids[-1:]}}
+                headers = {"x-modelyard-key": f"visitor {number}"}
+                answer = client.post(f"{serving.url}/models/{MODEL}/invocations", json=body, headers=headers)
+                better = answer.json()["model_version"] == version
+                values.append(float(random.random() < (0.8 if better else 0.2)))
+            yard.gateway.label(MODEL, ids, values, name="conversion")
+
+        def decided() -> bool:
+            convert(100)
+            return not state(yard).active
+
+        strategy = "ab:50,metric=conversion"
+        with pytest.raises(Problem, match="business:conversion"):
+            act(yard, "deploy", version=version, strategy=strategy)
+        convert(20)
+
+        def begun() -> bool:
+            with contextlib.suppress(Problem):
+                act(yard, "deploy", version=version, strategy=strategy)
+            return state(yard).active is not None
+
+        # The table is there after the next commit, and known after the next look at it.
+        until(begun)
+        until(lambda: (rollout := state(yard).active) and rollout.loaded)
+        until(decided, 180)
+    after = state(yard)
+    assert after.champion == version != champion
+    assert after.rollout is not None
+    assert {each.gate: each.verdict for each in after.rollout.verdicts}["better@conversion"] == "pass"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,18 @@ def test_the_oldest_leave_and_the_pinned_stay(tmp_path: Path) -> None:
     cache.ensure(a_version(version="2"))  # used again
     cache.ensure(a_version(version="4"))
     assert [each.version for each in cache.cached()] == ["1", "2", "4"]
+
+
+def test_a_number_that_was_given_anew_is_fetched_anew(tmp_path: Path) -> None:
+    cache, source = cache_of(saved("lr"), tmp_path)
+    cache.ensure(a_version())
+    source.folder = saved("linear")
+    again = replace(a_version(), run_id="another")
+    entry = cache.ensure(again)
+    assert entry.run_id == "another"
+    assert entry.digest == digest_of(hashes(saved("linear")))
+    assert cache.ensure(again) == entry
+    assert source.count == 2
 
 
 def test_names_stay_inside_the_folder(tmp_path: Path) -> None:

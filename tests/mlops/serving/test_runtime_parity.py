@@ -141,6 +141,30 @@ def test_why_there_is_no_conversion(tmp_path: Path) -> None:
     assert convert(tmp_path).reason.startswith(f"{tmp_path}: no readable MLmodel")
 
 
+def test_a_tensor_signature_and_an_exporter_that_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = numbers(200).to_numpy()
+    model = LogisticRegression().fit(matrix, matrix[:, 0] > 0)
+    mlflow.sklearn.save_model(
+        model,
+        str(tmp_path / "model"),
+        signature=mlflow.models.infer_signature(matrix, model.predict(matrix)),
+        input_example=matrix[:3],
+        serialization_format="cloudpickle",
+        pip_requirements=["mlflow"],
+    )
+    found = convert(tmp_path / "model", numbers(100, 4).to_numpy())
+    assert found.ok, found.reason
+    assert convert(tmp_path / "model").ok
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(parity, "widened", broken)
+    assert convert(tmp_path / "model").reason == "the conversion failed: out of luck"
+
+
 def test_apart_it_has_limits_of_memory_and_time() -> None:
     graph, report = convert_apart(saved("lr"), trust=False)
     assert report["ok"], report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,18 @@ async def test_a_function_is_refused_and_loaded_when_trusted(tmp_path: Path) -> 
     _, entry = cached(folder, tmp_path / "cache")
     with pytest.raises(Problem) as caught:
         await load(entry, Policy())
-    assert "can run code (a Python function of its author's (cloudpickle))" in caught.value.what
+    assert (
+        "can run code of its author's (a Python function of its author's (cloudpickle))" in caught.value.what
+    )
     assert "serving.trust_pickle=true" in caught.value.todo
     loaded = await load(entry, Policy(trust_pickle=True))
     assert loaded.facts.trusted == ("a Python function of its author's (cloudpickle)",)
-    assert loaded.facts.kind == "native"
+    # Code of its own: it may leak or end its process, which is not the gateway's therefore.
+    assert loaded.facts.kind == "isolated"
     loaded.runtime.close()
+    shared = await load(entry, Policy(trust_pickle=True, isolation="never"))
+    assert shared.facts.kind == "native"
+    shared.runtime.close()
 
 
 async def test_a_pickled_estimator_is_refused_unless_a_conversion_is_attached(tmp_path: Path) -> None:
@@ -124,3 +131,18 @@ def test_flavours() -> None:
     assert of(onnx={}, python_function={"loader_module": "my.loader"}) == ("loader my.loader",)
     assert of(python_function={"loader_module": "mlflow.sklearn"}) == ("loader mlflow.sklearn",)
     assert of(python_function={"loader_module": "mlflow.onnx", "python_model": "x.pkl"}, onnx={}) != ()
+
+
+async def test_what_is_not_trusted_chooses_no_package(tmp_path: Path) -> None:
+    """Installing a package that anyone may publish runs its code; a model names its requirements itself."""
+    assert trust.foreign(["mlflow", "scikit-learn==1.5.2", "xgboost<3"]) == ()
+    lines = ["evil==1", "numpy @ https://example.org/numpy.whl", "--index-url x"]
+    assert trust.foreign(lines) == tuple(f"requirement {line}" for line in lines)
+    folder = tmp_path / "model"
+    shutil.copytree(saved("lr"), folder)
+    with (folder / "requirements.txt").open("a") as file:
+        file.write("\nevil==1\n")
+    _, entry = cached(folder, tmp_path / "cache")
+    with pytest.raises(Problem, match="requirement evil==1"):
+        await load(entry, Policy(environments=tmp_path / "environments"))
+    assert not (tmp_path / "environments").exists()
