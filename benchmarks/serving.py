@@ -50,35 +50,11 @@ class Noop:
         await send({"type": "http.response.body", "body": b'{"ok":1}'})
 
 
-class FileLog:
-    """A buffered log: one JSON line a row, one write for each 512."""
+class NoLog:
+    """Nothing is recorded: what the log costs is the difference."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._lines = path, list[bytes]()
-
-    def append(
-        self, model: str, version: str, arm: str, call: Any, batch: Any, outputs: Any, latency_seconds: float
-    ) -> None:
-        """Keep the row, write when there are enough."""
-        self._lines.append(
-            orjson.dumps(
-                (
-                    time.time_ns(),
-                    model,
-                    version,
-                    arm,
-                    call.id,
-                    call.caller,
-                    batch.matrix.tolist(),
-                    outputs.values.tolist(),
-                    latency_seconds,
-                )
-            )
-        )
-        if len(self._lines) >= 512:
-            with self._path.open("ab") as file:
-                file.write(b"\n".join(self._lines) + b"\n")
-            self._lines.clear()
+    def append(self, *args: Any, **kwargs: Any) -> None:
+        """Drop it."""
 
     def fail(self, *args: Any, **kwargs: Any) -> None:
         """Does not happen."""
@@ -90,37 +66,53 @@ class FileLog:
         """Not asked for."""
 
 
-class NoLog(FileLog):
-    """Nothing is recorded: what the log costs is the difference."""
-
-    def append(self, *args: Any, **kwargs: Any) -> None:
-        """Drop it."""
-
-
 def noop(folder: Path) -> Any:
     """The floor of uvicorn."""
     return Noop()
 
 
-def gateway(folder: Path, log: type[FileLog] = FileLog) -> Any:
-    """Ours: token, limits, validation, ONNX, evidence, log."""
-    from mlops.serving.gateway.app import Gateway
-    from mlops.serving.gateway.callers import FixedCallers
-    from tests.mlops.serving.gateway_parts import OneArm, Onnx, logistic
+def prediction_log(folder: Path) -> Any:
+    """The real one: a segment on the disk, and a thread that moves rows into a Delta table in ``folder``."""
+    from mlops.serving.log import PredictionLog
+    from tests.mlops.serving.logs import environment
 
-    names = [f"f{index}" for index in range(FEATURES)]
-    return Gateway(OneArm(Onnx(logistic(FEATURES), names)), log(folder / "log.jsonl"), FixedCallers(TOKEN))
+    made = PredictionLog(folder / "log", environment(folder))
+    made.start()
+    return made
+
+
+def gateway(folder: Path, log: Any = None, canary: bool = False) -> Any:
+    """Ours: token, routing, limits, validation, ONNX, evidence, log."""
+    from mlops.serving.control.routing import Routing
+    from mlops.serving.gateway.app import Gateway
+    from mlops.serving.gateway.callers import FollowedCallers
+    from mlops.serving.traffic import Traffic
+    from tests.mlops.serving.gateway_parts import as_graph, logistic, rolled_out
+    from tests.mlops.serving.logs import environment
+
+    routing = Routing(Traffic(), lambda *_: None)
+    versions = ("1", "2") if canary else ("1",)
+    loaded = {("lr", each): as_graph(logistic(FEATURES), version=each) for each in versions}
+    routing.swap({"lr": rolled_out(canary=canary)}, loaded, {})
+    callers = FollowedCallers(environment(folder).storage, folder, TOKEN)
+    return Gateway(routing, log or prediction_log(folder), callers)
+
+
+def gateway_with_canary(folder: Path) -> Any:
+    """Ours with a fifth of the requests to a second version."""
+    return gateway(folder, canary=True)
 
 
 def gateway_without_log(folder: Path) -> Any:
     """Ours without the log."""
-    return gateway(folder, NoLog)
+    return gateway(folder, NoLog())
 
 
 #: Applications that this file serves on the gateway's own server.
 SERVERS: dict[str, Callable[[Path], Any]] = {
     "no-op": noop,
     "gateway": gateway,
+    "gateway with canary": gateway_with_canary,
     "gateway without log": gateway_without_log,
 }
 

@@ -13,6 +13,7 @@ import httpx
 from blueprints.environment import ServingRef
 from blueprints.errors import ExitCode, Problem
 from mlops.serving.rollout.state import Deployment as Desired
+from mlops.serving.rollout.state import Verdict
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class Deployment:
         desired: The desired state: rollout, events, flags, shadow, freeze.
         rate_per_second, p50_ms, …: As those of an arm, over all arms that answer.
         log_lag_rows: Rows answered and not yet in the prediction log's table.
+        verdicts: Of the gates of the rollout, as of the last look; those of ``desired`` change only when a
+            judgement does. What is left of the last rollout when there is none.
+        step_requests: Of the candidate since its step began; None: not known.
     """
 
     model: str
@@ -87,6 +91,8 @@ class Deployment:
     replicas: int
     arms: tuple[Arm, ...] = ()
     desired: Desired = field(default_factory=Desired)
+    verdicts: tuple[Verdict, ...] = ()
+    step_requests: int | None = None
 
 
 class GatewayClient:
@@ -147,10 +153,19 @@ class GatewayClient:
         return predictions
 
     def label(
-        self, model: str, ids: Sequence[str], labels: Sequence[float], times: Sequence[str] | None = None
+        self,
+        model: str,
+        ids: Sequence[str],
+        labels: Sequence[float],
+        times: Sequence[str] | None = None,
+        name: str = "label",
     ) -> int:
-        """Send true labels by prediction id; returns how many were taken."""
-        body = {"model": model, "ids": list(ids), "labels": list(labels), "times": list(times or ())}
+        """Send true labels by prediction id, or with another ``name`` the values of a business metric.
+
+        Returns how many were taken.
+        """
+        body: dict[str, Any] = {"model": model, "ids": list(ids), "labels": list(labels), "name": name}
+        body["times"] = list(times or ())
         return int(self._call("POST", f"{self._ref.url}/v2/labels", json=body)["accepted"])
 
     def deployments(self) -> tuple[Deployment, ...]:
@@ -163,7 +178,14 @@ class GatewayClient:
         for found in self._everywhere("/v2/deployments"):
             for row in found["deployments"]:
                 rows.setdefault(row["model"], []).append(row)
-        return tuple(_summed(each) for each in rows.values())
+        try:
+            return tuple(_summed(each) for each in rows.values())
+        except (KeyError, TypeError):
+            raise Problem(
+                "the gateway is of another release than this command",
+                where=self._ref.url,
+                todo="modelyard up, which restarts it",
+            ) from None
 
     def deployment(self, model: str) -> Deployment:
         """One served model.
@@ -233,6 +255,10 @@ def _summed(rows: list[dict[str, Any]]) -> Deployment:
             lanes.setdefault((arm["name"], arm["version"]), []).append(arm)
     arms = tuple(_arm(each) for each in lanes.values())
     answering = [arm for arm in arms if arm.name != "shadow"]
+    desired = Desired.model_validate(newest["desired"])
+    # Only the replica that leads judges; another may have the newer state for a moment.
+    step = next((row["step"] for row in rows if row.get("step") and _same_step(row, newest)), None)
+    verdicts = tuple(Verdict.model_validate(each) for each in step["verdicts"]) if step else ()
     return Deployment(
         model=worst["model"],
         version=newest["version"],
@@ -251,8 +277,15 @@ def _summed(rows: list[dict[str, Any]]) -> Deployment:
         log_lag_rows=sum(int(row["log_lag_rows"]) for row in rows),
         replicas=len(rows),
         arms=arms,
-        desired=Desired.model_validate(newest["desired"]),
+        desired=desired,
+        verdicts=verdicts or (desired.rollout.verdicts if desired.rollout else ()),
+        step_requests=int(step["requests"]) if step else None,
     )
+
+
+def _same_step(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    one, two = (each["desired"].get("rollout") or {} for each in (row, other))
+    return all(one.get(key) == two.get(key) for key in ("id", "step", "since"))
 
 
 def _arm(rows: list[dict[str, Any]]) -> Arm:
@@ -277,7 +310,7 @@ def _arm(rows: list[dict[str, Any]]) -> Arm:
         p99_ms=_worst([row["p99_ms"] for row in rows]),
         dropped=sum(row["dropped"] for row in rows),
         difference=_worst([row["difference"] for row in rows]),
-        note=worst["note"],
+        note=worst.get("note", ""),
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 _PARTS = 8
 _LOW, _HIGH = -40, 40  # octaves: 1e-12 to 1e12, everything else in the outermost bins
 _MIDDLE = (_HIGH - _LOW) * _PARTS + 1
+_DOUBLE = 2 * _PARTS
+_FIRST = 1 - _PARTS - (_LOW + 1) * _PARTS
 SIZE = 2 * _MIDDLE + 1
 _MOST_WORDS = 100
 
@@ -22,7 +24,12 @@ def bin_of(value: float) -> int:
     fraction, exponent = math.frexp(abs(value))
     if exponent <= _LOW:
         return _MIDDLE
-    place = min((exponent - _LOW - 1) * _PARTS + int((fraction - 0.5) * 2 * _PARTS) + 1, _MIDDLE)
+    if fraction > 1.0:
+        return 2 * _MIDDLE if value > 0 else 0
+    # As the sum of the octave's first bin and the part of it: fractions are from 0.5 to 1.
+    place = exponent * _PARTS + int(fraction * _DOUBLE) + _FIRST
+    if place > _MIDDLE:
+        place = _MIDDLE
     return _MIDDLE + place if value > 0 else _MIDDLE - place
 
 
@@ -47,7 +54,8 @@ class Histogram:
     def add(self, value: float) -> None:
         """Count one value."""
         place = bin_of(value)
-        self.counts[place] = self.counts.get(place, 0) + 1
+        counts = self.counts
+        counts[place] = counts.get(place, 0) + 1
 
     def total(self) -> int:
         """How many values."""

@@ -12,11 +12,12 @@ import uvicorn
 from pydantic import SecretStr
 
 from mlops.serving.control.admin import Admin
-from mlops.serving.control.conductor import Conductor, Replica
+from mlops.serving.control.conductor import Conductor
 from mlops.serving.control.desired import Desired
 from mlops.serving.control.judge import GateJudge
 from mlops.serving.control.loading import Loader
 from mlops.serving.control.peers import Peers
+from mlops.serving.control.ports import Replica
 from mlops.serving.control.routing import Routing
 from mlops.serving.control.telling import Teller
 from mlops.serving.control.truth import LoggedTruth
@@ -86,7 +87,15 @@ class Process:
             self._teller,
             pin=cache.pin,
         )
-        view = View(desired, self._fleet, self._traffic, self._routing, self._lag, facts=lambda: loader.facts)
+        view = View(
+            desired,
+            self._fleet,
+            self._traffic,
+            self._routing,
+            self._lag,
+            self._conductor.seen,
+            lambda: loader.facts,
+        )
         admin = Admin(self._conductor, view.rows)
         self._callers = FollowedCallers(environment.storage, settings.folder, token.get_secret_value())
         limits = Limits(

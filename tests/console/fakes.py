@@ -75,11 +75,15 @@ class FakeSession:
     def __init__(self, folder: Path, runs: int = 12, alerts: int = 3, empty: bool = False) -> None:
         self.project = SimpleNamespace(name="flights", root=folder)
         self.environment_name = "prod"
+        self.protected = True
         self.title = "flights/prod"
         self.down: set[str] = set()
         self.runs = [] if empty else [run(number) for number in range(runs)]
         self.alerts = [] if empty else [alert(number + 1) for number in range(alerts)]
         self.empty = empty
+        self.served: tuple[Deployment, ...] | None = None
+        self.acts: list[tuple[str, str, dict[str, Any]]] = []
+        self.refusal = ""
         self.log = AuditLog(folder / "audit.jsonl")
 
     def as_session(self) -> Session:
@@ -90,9 +94,12 @@ class FakeSession:
         if part in self.down:
             raise Problem(f"the {part} does not answer", todo=f"modelyard logs {part}")
 
+    def spec(self) -> Any:
+        return SimpleNamespace(protected=self.protected, serving=SimpleNamespace(strategy="rolling"))
+
     def environment(self, again: bool = False) -> Any:
         self._check("environment")
-        return SimpleNamespace(protected=True)
+        return SimpleNamespace(protected=self.protected)
 
     def services(self) -> tuple[ServiceState, ...]:
         self._check("environment")
@@ -127,7 +134,14 @@ class FakeSession:
         row = Deployment(
             "delay", "1", "champion", "r1", "serving", "", SINCE, 30, 3000, 1, 12.5, 1.0, 2.0, 3.0, 0, 1
         )
-        return SimpleNamespace(deployments=lambda: () if self.empty else (row,))
+        served = (row,) if self.served is None else self.served
+        return SimpleNamespace(deployments=lambda: () if self.empty else served, act=self._act)
+
+    def _act(self, model: str, action: str, **what: Any) -> Any:
+        if self.refusal:
+            raise Problem(self.refusal)
+        self.acts.append((model, action, what))
+        return next(each.desired for each in self.served or () if each.model == model)
 
     def monitor(self) -> Any:
         self._check("monitor")

@@ -113,6 +113,6 @@ def test_sqlite_folder_two_workers_two_replicas(project: Project) -> None:
 
     def requests(url: str) -> int:
         found = httpx.get(f"{url}/v2/deployments", headers=headers).json()["deployments"]
-        return int(found[0]["requests"])
+        return sum(int(arm["requests"]) for arm in found[0]["arms"])
 
     eventually(shared)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from tui.screens.page import ListPage, facts
+from tui.commands_registry import LISTS, Command, bindings
+from tui.screens.acting import ActingPage
+from tui.screens.page import facts
 from tui.widgets.virtual_table import Column
 from tui.widgets.words import UNKNOWN, ago, moment, number
 
@@ -17,10 +19,15 @@ if TYPE_CHECKING:
     from tui.session import Session
 
 
-class ModelsPage(ListPage):
+_DEPLOY = Command("models.deploy", "d", "deploy", "deploy", "Roll the selected version out: how, and when")
+
+
+class ModelsPage(ActingPage):
     """Every version of every registered model."""
 
     title = "Models"
+    COMMANDS = (_DEPLOY, *LISTS)
+    BINDINGS = bindings((_DEPLOY,))
     every = 5.0
     empty = (
         "No model is registered. Register one from a run, in your training script:\n\n"
@@ -61,6 +68,12 @@ class ModelsPage(ListPage):
                 names = {alias for alias, number in model.aliases.items() if number == version.version}
                 found.append(replace(version, aliases=tuple(sorted({*version.aliases, *names}))))
         return tuple(found)
+
+    def action_deploy(self) -> None:
+        """Choose how the selected version takes over."""
+        version = self.table.selected
+        if version is not None:
+            self.choose_deploy(version.name, version.version)
 
     def selected_changed(self) -> None:
         version = self.table.selected

@@ -123,6 +123,10 @@ class Page(Vertical):
         """The left of line 3."""
         return self.title
 
+    def rhythm(self) -> str:
+        """The right of line 3."""
+        return f"every {self.every:g} s"
+
     def keys(self) -> list[tuple[str, str]]:
         """Keys and their words for the last line, the ones that matter most first."""
         return [("1-6", "pages"), ("↑ ↓", "scroll"), ("r", "reload"), ("t", "theme"), ("q", "quit")]
@@ -131,7 +135,7 @@ class Page(Vertical):
         """Draw line 3 and the keys."""
         if self.display:
             line = self.app.query_one("#list-line", ListLine)
-            line.tell(self.listing(), f"every {self.every:g} s", self.fault)
+            line.tell(self.listing(), self.rhythm(), self.fault)
             self.app.query_one("#keys-line", KeysLine).tell(self.keys())
 
     def focus_list(self) -> None:

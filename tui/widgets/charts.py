@@ -97,14 +97,15 @@ def paired_bars(
         delta = (now - was) * 100
         arrow = "↑" if delta > 0.05 else "↓" if delta < -0.05 else " "
         text.append(f"{clip(label, name):<{name}} ")
-        text.append(f"{_bar(was / top, room):<{room}}", tint.dim)
+        text.append(f"{bar(was / top, room):<{room}}", tint.dim)
         text.append(f" {was:6.1%}\n", tint.dim)
         text.append(" " * (name + 1))
-        text.append(f"{_bar(now / top, room):<{room}}", tint.text)
+        text.append(f"{bar(now / top, room):<{room}}", tint.text)
         text.append(f" {now:6.1%} {delta:+5.1f}{arrow}\n")
     return text
 
 
-def _bar(share: float, room: int) -> str:
+def bar(share: float, room: int) -> str:
+    """A bar of ``share`` (0 to 1) of ``room`` cells, to an eighth of one."""
     eighths = round(max(0.0, min(1.0, share)) * room * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]

@@ -23,7 +23,12 @@ _RUNS: dict[str, State] = {
     "SCHEDULED": "changing",
     "FAILED": "failing",
 }
-_DEPLOYMENTS: dict[str, State] = {"serving": "well", "degraded": "degraded", "failed": "failing"}
+_DEPLOYMENTS: dict[str, State] = {
+    "serving": "well",
+    "loading": "changing",
+    "degraded": "degraded",
+    "failed": "failing",
+}
 
 
 def colour(state: State, colours: Palette) -> str:

@@ -6,22 +6,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from blueprints.errors import ExitCode, Problem
 from mlops.serving.control.acts import Act, measurable, strategy_of
 from mlops.serving.control.collector import Collector
 from mlops.serving.control.desired import Desired, stamp
 from mlops.serving.control.peers import Peers, Report
+from mlops.serving.control.ports import Ended, Judge, Listener, Replica, Seen
 from mlops.serving.control.routing import Routing
-from mlops.serving.evidence import Evidence
 from mlops.serving.fleet import Fleet, Key
 from mlops.serving.rollout import machine
 from mlops.serving.rollout.state import Deployment, Verdict
-from mlops.serving.rollout.strategy import Strategy
 from mlops.serving.rollout.weights import table
-from mlops.serving.traffic import Lane, Traffic
+from mlops.serving.traffic import Traffic
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)
@@ -32,57 +31,6 @@ _PRELOAD_SECONDS = 60.0
 _PRELOADED_SECONDS = 120.0
 #: A version that could not be loaded this often ends its rollout: the storage may only have been away.
 _ATTEMPTS = 3
-
-
-class Judge(Protocol):
-    """Says what the evidence of a step means."""
-
-    def __call__(
-        self, model: str, state: Deployment, evidence: Mapping[Lane, Evidence]
-    ) -> tuple[list[Verdict], int]:
-        """Verdicts of the gates of the active rollout, and the candidate's requests."""
-        ...
-
-    def metrics(self, model: str) -> Collection[str]:
-        """What can be measured for a model, as :attr:`Gate.source` names it; may raise :class:`Problem`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A rollout is over: what a person, the monitor and the registry should hear of it."""
-
-    model: str
-    before: Deployment
-    after: Deployment
-    evidence: Mapping[Lane, Evidence]
-
-
-@dataclass(frozen=True)
-class Replica:
-    """Who this replica is among the others.
-
-    Attributes:
-        name: In reports.
-        leads: It judges rollouts and writes the registry.
-        default: The strategy of deployments that name none.
-    """
-
-    name: str
-    leads: bool
-    default: Strategy
-
-
-class Listener(Protocol):
-    """Hears of rollouts that ended."""
-
-    def tell(self, ended: Ended) -> None:
-        """Take it; returns at once."""
-        ...
-
-    def go_on(self) -> None:
-        """Pass on what was taken; may wait for others, must not raise."""
-        ...
 
 
 class Conductor:
@@ -109,6 +57,7 @@ class Conductor:
         self._fleet, self._traffic, self._routing, self._peers = fleet, traffic, routing, peers
         self._judge, self._listener, self._pin = judge, listener, pin
         self._collector = Collector()
+        self._seen: Mapping[str, Seen] = {}
         # Held from reading a state until its successor is kept, so that two acts at once do not both follow
         # from the same state; never while anything outside of this process is asked.
         self._acting = threading.RLock()
@@ -172,7 +121,7 @@ class Conductor:
         for each in moved:
             self._follow(each.model, each.version)
 
-    def _follow(self, model: str, version: str) -> None:
+    def _follow(self, model: str, version: str | None) -> None:
         """A plain MLflow client moved the alias."""
         default = self._replica.default
         try:
@@ -180,34 +129,36 @@ class Conductor:
         except Problem as problem:
             log.warning("the alias of %s waits: %s", model, problem.what)
             return
-        with self._acting:
-            state = self._state(model)
-            after = machine.alias_moved(state, version, default, now=time.time(), metrics=metrics)
-            if after is state and (not state.active or state.active.candidate != version):
-                # It is not honoured, which was said before: the alias goes back to what answers.
-                after = state.but(revision=state.revision + 1, updated=time.time())
-            taken = self._take(model, state, after)
-        if taken:
-            self._spread(model, state, after)
+        self._change(model, partial(self._honoured, model, version, metrics))
+
+    def _honoured(
+        self, model: str, version: str | None, metrics: Collection[str], state: Deployment
+    ) -> Deployment:
+        """The state after somebody moved the alias ``champion`` by hand."""
+        after = machine.alias_moved(state, version, self._replica.default, now=time.time(), metrics=metrics)
+        if after is state and (not state.active or state.active.candidate != version):
+            # It is not honoured, which was said before: a new revision puts the alias back to what answers.
+            after = state.but(revision=state.revision + 1, updated=time.time())
+        return after
 
     def _state(self, model: str) -> Deployment:
         return self._desired.states.get(model) or Deployment()
 
-    def _take(self, model: str, before: Deployment, after: Deployment) -> bool:
-        """Make a state the desired one here, at once; whether it is."""
-        if after is before or not self._desired.put(model, after):
-            return False
-        self.refresh()
-        return True
-
-    def _spread(self, model: str, before: Deployment, after: Deployment) -> None:
-        """Tell everybody else."""
+    def _change(self, model: str, step: Callable[[Deployment], Deployment]) -> Deployment:
+        """Make what ``step`` returns the desired state, here at once, then everywhere; returns it."""
+        with self._acting:
+            before = self._state(model)
+            after = step(before)
+            if after is before or not self._desired.put(model, after):
+                return before
+            self.refresh()
         self._peers.tell(model, after)
         if before.active and not after.active:
             evidence = self._collector.since(model, _mark(before))
             self._collector.forget(model)
             self._listener.tell(Ended(model, before, after, evidence))
         self._wake.set()
+        return after
 
     def refresh(self) -> None:
         """Load what the states want, and deal by them."""
@@ -273,14 +224,7 @@ class Conductor:
             if not state.active:
                 continue
             judged = self._judged(model, state)
-            with self._acting:
-                if self._state(model) is not state:
-                    # Somebody acted meanwhile: the verdicts are of a state that is no more.
-                    continue
-                after = self._moved_on(model, state, reports, judged)
-                taken = self._take(model, state, after)
-            if taken:
-                self._spread(model, state, after)
+            self._change(model, partial(self._moved_on, model, state, reports, judged))
 
     def _agree(self, reports: Sequence[Report], hand: bool = True) -> None:
         """Take over what others know and this replica does not, for it was away or hung; and hand them what
@@ -298,17 +242,21 @@ class Conductor:
         """May ask the storage, which may be away, so never while acts would wait for it."""
         if state.rollout is None or not state.rollout.loaded:
             return [], 0
-        return self._judge(model, state, self._collector.since(model, _mark(state)))
+        verdicts, requests = self._judge(model, state, self._collector.since(model, _mark(state)))
+        self._seen = {**self._seen, model: Seen(_mark(state), tuple(verdicts), requests)}
+        return verdicts, requests
 
     def _moved_on(
         self,
         model: str,
-        state: Deployment,
+        seen: Deployment,
         reports: Sequence[Report],
         judged: tuple[list[Verdict], int],
+        state: Deployment,
     ) -> Deployment:
         rollout = state.active
-        if rollout is None:
+        if rollout is None or state is not seen:
+            # Somebody acted meanwhile: the verdicts are of a state that is no more.
             return state
         key = (model, rollout.candidate)
         faults = [report.faults[key] for report in reports if key in report.faults]
@@ -319,6 +267,11 @@ class Conductor:
                 return machine.loaded(state, rollout.candidate, now=time.time())
             return state
         return machine.tick(state, time.time(), *judged)
+
+    def seen(self, model: str, state: Deployment) -> Seen | None:
+        """The figures of the present step; None: no rollout, or this replica does not judge it (yet)."""
+        found = self._seen.get(model)
+        return found if found and state.active and found.step == _mark(state) else None
 
     def take_over(self, model: str, text: str) -> None:
         """Another replica's state.
@@ -353,14 +306,7 @@ class Conductor:
             version = str(what.get("version") or "") or self._state(model).previous or ""
             if version and not (self._state(model).active and not what.get("version")):
                 self._preload(model, version)
-        request = self._request(model, action, what)
-        with self._acting:
-            before = self._state(model)
-            after = request.on(before)
-            taken = self._take(model, before, after)
-        if taken:
-            self._spread(model, before, after)
-        return after
+        return self._change(model, self._request(model, action, what).on)
 
     def _request(self, model: str, action: str, what: Mapping[str, Any]) -> Act:
         """Everything that an act depends on, asked before anything is locked."""

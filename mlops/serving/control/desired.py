@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Moved:
-    """A plain MLflow client moved the alias ``champion`` of a model to ``version``."""
+    """A plain MLflow client moved the alias ``champion`` of a model to ``version``, or took it off (None)."""
 
     model: str
-    version: str
+    version: str | None
 
 
 class Desired:
@@ -104,7 +104,7 @@ class Desired:
                     self._write(model, mine)
                 continue
             alias, state = model.aliases.get(CHAMPION), self.states.get(name)
-            if self._writes and alias and alias != (state.champion if state else None):
+            if self._writes and alias != (state.champion if state else None):
                 moved.append(Moved(name, alias))
         for name in known - set(models):
             self._forget(name)

@@ -11,7 +11,7 @@ from blueprints.environment import MonitoringRef
 from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.client import MonitorClient
 from mlops.monitoring.rollouts import RolloutReport
-from mlops.serving.control.conductor import Ended
+from mlops.serving.control.ports import Ended
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlops.serving.control.desired import Desired
+from mlops.serving.control.ports import Seen
 from mlops.serving.control.routing import Routing
 from mlops.serving.evidence import Evidence, Histogram
 from mlops.serving.fleet import Fleet, Key
@@ -17,6 +18,8 @@ from mlops.serving.traffic import RATE_SECONDS, RECENT_SECONDS, Lane, Traffic
 
 #: ``(rows not yet in the table, why when that is a fault)`` of a model.
 Lag = Callable[[str], tuple[int, str]]
+#: What the replica that judges saw of the present step of a rollout.
+Look = Callable[[str, Deployment], Seen | None]
 
 
 class View:
@@ -29,10 +32,11 @@ class View:
         traffic: Traffic,
         routing: Routing,
         lag: Lag,
+        look: Look,
         facts: Callable[[], Mapping[Key, Facts]],
     ) -> None:
         self._desired, self._fleet, self._traffic = desired, fleet, traffic
-        self._routing, self._lag, self._facts = routing, lag, facts
+        self._routing, self._lag, self._look, self._facts = routing, lag, look, facts
 
     def rows(self) -> list[dict[str, Any]]:
         """One a model."""
@@ -46,6 +50,7 @@ class View:
         well = (model, state.champion or "") in self._fleet.loaded
         reason = self._routing.absent.get(model, "") or failed or tag_fault or log_fault
         runtime = self._fleet.loaded.get((model, state.champion or ""))
+        seen = self._look(model, state)
         return {
             "model": model,
             "version": state.champion or (state.active.candidate if state.active else ""),
@@ -56,6 +61,12 @@ class View:
             "arms": arms,
             "desired": state.model_dump(mode="json", exclude_defaults=True),
             "log_lag_rows": lag,
+            "step": None
+            if seen is None
+            else {
+                "requests": seen.requests,
+                "verdicts": [each.model_dump(mode="json", exclude_defaults=True) for each in seen.verdicts],
+            },
         }
 
     def _arms(self, model: str, state: Deployment) -> list[dict[str, Any]]:

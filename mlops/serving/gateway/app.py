@@ -16,6 +16,7 @@ from mlops.serving.gateway import answers, bodies, metrics, openapi
 from mlops.serving.gateway.errors import RequestError, busy
 from mlops.serving.gateway.forms import Form
 from mlops.serving.gateway.headers import Names, call_of, deadline
+from mlops.serving.gateway.heads import Head, Heads
 from mlops.serving.gateway.labels import read_labels
 from mlops.serving.gateway.limits import Bodies, Limits, before
 from mlops.serving.gateway.ports import AdminHandler, Caller, Callers, Choice, Log, Router
@@ -77,6 +78,7 @@ class Gateway:
         self._routes, self._names = Routes(), Names()
         #: Paths whose model answers without a wait, learned from requests that were answered.
         self._quick: dict[bytes, Route] = {}
+        self.heads = Heads(self._names)
         self._handlers = {
             "infer": self._infer,
             "invocations": self._invocations,
@@ -127,25 +129,44 @@ class Gateway:
         route = self._quick.get(path)
         if route is None:
             return None
-        headers = dict(sent)
-        call = call_of(sent, headers, self._names)
+        head = Head(path, route, sent, self._names)
+        return self._now(head, head.call, body)
+
+    def again(self, head: Head, body: bytes) -> bytes | None:
+        """As :meth:`quick`, for a head that is known."""
+        return self._now(head, head.next_call(), body) if head.path in self._quick else None
+
+    def learn(self, raw: bytes, path: bytes, sent: list[tuple[bytes, bytes]], length: int) -> None:
+        """A head that was answered quickly, as the bytes it came in, and how long its body was."""
+        route = self._quick.get(path)
+        if route is not None:
+            self.heads.learn(raw, path, route, sent, length)
+
+    def _now(self, head: Head, call: Call, body: bytes) -> bytes | None:
+        route = head.route
         try:
             choice = self.predictor.choose(route.model, route.version, call)
             if not hasattr(choice.runtime, "answer_now"):
-                self._quick.pop(path)
+                self._quick.pop(head.path)
                 return None
-            self._admitted(headers, call, route.model)
-            self.bodies.announced(headers)
-            form = Form(route.kind == "infer", headers, self.limits.rows)
+            self._admitted(head.headers, call, route.model)
+            form = head.form
+            if form is None:
+                self.bodies.announced(head.headers)
+                form = head.form = Form(route.kind == "infer", head.headers, self.limits.rows)
             found = self.predictor.predict_now(choice, call, form, body)
             if found is None:
-                self._quick.pop(path)
+                self._quick.pop(head.path)
                 return None
             text, more = form.write(choice, call, *found)
         except RequestError as error:
+            head.form = None
             return wire(*self._refused(error), call)
         except Exception:
+            head.form = None
             return wire(*self._broken(call), call)
+        if form.told:
+            head.form = None
         return wire(200, text, more, call)
 
     def _admit(self, request: Request) -> Caller:

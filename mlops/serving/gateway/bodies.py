@@ -91,7 +91,7 @@ def _tensor(tensor: Any) -> tuple[str, list[int], list[Any]]:
     shape = checked_shape(name, tensor.get("shape", [len(data)]))
     while data and type(data[0]) is list:
         data = _level(data, name)
-    if len(data) != math.prod(shape):
+    if len(data) != (shape[0] * shape[1] if len(shape) == 2 else math.prod(shape)):
         raise MalformedError(f"{_short(name)}: shape {shape} and {len(data)} values do not fit")
     return name, shape, data
 

@@ -16,7 +16,7 @@ from blueprints.environment import StorageRef
 from mlops.data.files import Files
 from mlops.data.files import replace as replace_file
 from mlops.serving.gateway.caller_store import FOLDER, CallerRecord
-from mlops.serving.gateway.identity import Identity, bearer, digest
+from mlops.serving.gateway.identity import Identity, digest, sent_digest
 
 log = logging.getLogger(__name__)
 _ADMINISTRATOR = Identity("administrator", administrator=True)
@@ -30,7 +30,7 @@ class FixedCallers:
 
     def identify(self, authorization: bytes) -> Identity | None:
         """The administrator."""
-        if not self._digest or digest(bearer(authorization)) == self._digest:
+        if not self._digest or sent_digest(authorization) == self._digest:
             return _ADMINISTRATOR
         return None
 
@@ -66,7 +66,7 @@ class FollowedCallers:
         if self._open:
             return _ADMINISTRATOR
         # What is looked up and compared are hashes: how long it takes tells nothing about a token.
-        sent = digest(bearer(authorization))
+        sent = sent_digest(authorization)
         if sent == self._token:
             return _ADMINISTRATOR
         found = self._known.get(sent)

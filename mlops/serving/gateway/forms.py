@@ -24,13 +24,16 @@ class Form:
     Args:
         inference: The Open Inference Protocol, else MLflow's forms.
         rows: The most a request may have.
+
+    Attributes:
+        told: A body said more than rows; until then the form serves request after request.
     """
 
-    __slots__ = ("_binary_answer", "_headers", "_id", "_inference", "_rows", "read")
+    __slots__ = ("_binary_answer", "_headers", "_id", "_inference", "_rows", "read", "told")
 
     def __init__(self, inference: bool, headers: dict[bytes, bytes], rows: int) -> None:
         self._inference, self._headers, self._rows = inference, headers, rows
-        self._binary_answer, self._id = False, ""
+        self._binary_answer, self._id, self.told = False, "", False
         kind = headers.get(b"content-type", answers.JSON)
         if kind == answers.JSON and binary.HEAD_LENGTH not in headers:
             self.read: Reader = self._json
@@ -66,6 +69,7 @@ class Form:
 
     def _said(self, request: dict[str, object]) -> None:
         """What an inference request says besides its rows."""
+        self.told = True
         name = request.get("id", "")
         if not isinstance(name, str) or len(name) > 128:
             raise MalformedError("id: expected a text of at most 128 characters")

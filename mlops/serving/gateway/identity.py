@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
 _BEARER = b"Bearer "
 #: A caller with this among its models may use every model.
 EVERY = "*"
+#: Longer headers are no tokens of ours and are not kept.
+_MOST_KNOWN = 256
 
 
 class Identity:
@@ -67,6 +70,17 @@ class Identity:
 def digest(token: bytes) -> bytes:
     """What is kept of a token. One round of SHA-256 is enough: nobody guesses 256 random bits."""
     return hashlib.sha256(token).digest()
+
+
+def sent_digest(authorization: bytes) -> bytes:
+    """The digest of the token of an ``Authorization`` header."""
+    return _known(authorization) if len(authorization) <= _MOST_KNOWN else digest(bearer(authorization))
+
+
+@lru_cache(maxsize=1024)
+def _known(authorization: bytes) -> bytes:
+    # A look compares hashes that are keyed anew in each life of the process: its time tells nothing either.
+    return digest(bearer(authorization))
 
 
 def bearer(authorization: bytes) -> bytes:

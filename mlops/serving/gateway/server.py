@@ -25,6 +25,9 @@ MOST_UNREAD_BYTES = 4 * 1024 * 1024
 HEAD_SECONDS = 20.0
 #: Bodies above are worth a thread, so never a quick answer.
 MOST_QUICK_BYTES = 64 * 1024
+#: Heads in a row that were never seen before: this connection's are not worth a look.
+MOST_UNKNOWN = 64
+_FINE = b"HTTP/1.1 200 "
 #: Where in a request the next byte belongs.
 _BETWEEN, _HEAD, _BODY = 0, 1, 2
 #: Longer than the pauses of a client that is at work: closing just as it sends again would fail its request.
@@ -58,6 +61,10 @@ class Protocol(HttpToolsProtocol):
     An application that has a method ``quick(path, headers, body) -> bytes | None`` is asked it first, for a
     POST that arrived as a whole on a connection with nothing else in flight. What it answers is written as
     it is; for None the request takes uvicorn's usual way, with a task and an ASGI scope.
+
+    Where the application has ``heads``, too, a head that was answered quickly is not parsed again when the
+    same bytes come again: between two requests the parser remembers nothing that would make it read them
+    otherwise.
     """
 
     def connection_made(self, transport: Any) -> None:
@@ -67,6 +74,10 @@ class Protocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._ask_quick = getattr(self.app, "quick", None)
+        heads = getattr(self.app, "heads", None)
+        self._known_head = heads.find if heads is not None else None
+        self._unknown = 0
+        self._learnt: bytes | None = None
         self._held: bytearray | None = None
         self._quiet: asyncio.TimerHandle | None = None
         self._answered = 0.0
@@ -128,15 +139,49 @@ class Protocol(HttpToolsProtocol):
         answer = self._ask_quick(self.url, self.headers, body)
         if answer is None:
             return False
-        self.server_state.total_requests += 1
         if not self.parser.should_keep_alive():
+            self.server_state.total_requests += 1
             self._last(answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
             return True
+        if self._known_head is not None and answer.startswith(_FINE) and not self.parser.should_upgrade():
+            self._learnt = body
+        self._write_answer(answer)
+        return True
+
+    def _write_answer(self, answer: bytes) -> None:
+        self.server_state.total_requests += 1
         self.transport.write(answer)
         if self._quiet is None:
             self._quiet = self.loop.call_later(KEEP_ALIVE_SECONDS, self._too_quiet)
         self._answered = self.loop.time()
+
+    def _again(self, data: bytes) -> bool:
+        """Answer a whole request whose head is known; False: it is not that, nothing was done."""
+        assert self._known_head is not None
+        end = data.find(b"\r\n\r\n") + 4
+        head = self._known_head(data[:end])
+        if head is None or len(data) != end + head.length:
+            self._unknown += 1
+            if self._unknown > MOST_UNKNOWN:
+                self._known_head = None
+            return False
+        if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
+            return False
+        answer = self.app.again(head, data[end:])
+        if answer is None:
+            return False
+        self._unknown = self._idle_bytes = 0
+        if self._timer is not None:
+            self._disarm()
+        self._unset_keepalive_if_required()
+        self._write_answer(answer)
         return True
+
+    def _learn(self, data: bytes, body: bytes) -> None:
+        """Know the head again, if what came is one request and nothing else (so its body has no chunks)."""
+        end = data.find(b"\r\n\r\n") + 4
+        if data[end:] == body:
+            self.app.learn(data[:end], self.url, self.headers, len(body))
 
     def _usual(self) -> None:
         """Hand what was held to uvicorn."""
@@ -147,7 +192,14 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, a body, or a body that nobody reads any more."""
+        between = self._state == _BETWEEN
+        if between and self._known_head is not None and self._again(data):
+            return
         super().data_received(data)
+        if self._learnt is not None:
+            if between and self._state == _BETWEEN:
+                self._learn(data, self._learnt)
+            self._learnt = None
         if self._state == _BETWEEN or self.transport.is_closing():
             return
         if self._held is not None:

@@ -25,8 +25,9 @@ class Plan:
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self.names = list(signature.names)
-        self.dtype = signature.dtype
-        self.kind = signature.columns[0].kind if self.dtype else ""
+        # Of NumPy, whose comparison with a name costs as much as making the array.
+        self.dtype = np.dtype(signature.dtype) if signature.dtype else None
+        self.kind = signature.columns[0].kind if self.dtype is not None else ""
         self.kinds = {column.name: column.kind for column in signature.columns}
         self.required = {column.name: column.required for column in signature.columns}
         # Columns of one numeric type are converted together: one call of NumPy for hundreds of columns.
@@ -58,7 +59,12 @@ class Validator:
         plan = self._plans.get(id(signature)) or self._plan(signature)
         matrix: NDArray[Any] | None = None
         columns: Mapping[str, NDArray[Any]] | None = None
-        if plan.dtype and table.flat is not None and table.shape is None and _in_order(table, plan):
+        if (
+            plan.dtype is not None
+            and table.flat is not None
+            and table.shape is None
+            and _in_order(table, plan)
+        ):
             matrix = _matrix(table, plan)
         if matrix is not None:
             pass
@@ -132,7 +138,7 @@ def _by_name(
     for name in plan.names:
         if name not in found:
             found[name] = _column(table[name], name, plan)
-    if plan.dtype and all(values.dtype == plan.dtype for values in found.values()):
+    if plan.dtype is not None and all(values.dtype == plan.dtype for values in found.values()):
         matrix = np.empty((rows, len(plan.names)), plan.dtype)
         for index, name in enumerate(plan.names):
             matrix[:, index] = found[name]

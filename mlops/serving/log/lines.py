@@ -98,9 +98,8 @@ class Plan:
         if self._kept is not None:
             matrix = matrix[:, self._kept]
         try:
-            # The copy only where the rows do not lie as they should: it costs as much as a row.
-            whole = matrix if matrix.flags.c_contiguous else np.ascontiguousarray(matrix)
-            return orjson.dumps(whole, option=_NUMPY)[2:-2].split(b"],[")
+            found = orjson.dumps(_contiguous(matrix), option=_NUMPY)[2:-2]
+            return found.split(b"],[") if len(matrix) > 1 else [found]
         except TypeError:
             return None
 
@@ -126,6 +125,11 @@ class Plan:
             name: value if name not in hashed else policy.disguised(value) if hashed[name] else HIDDEN
             for name, value in zip(names, row, strict=True)
         }
+
+
+def _contiguous(values: Any) -> Any:
+    """The copy only where values do not lie as they should: it costs as much as a row."""
+    return values if values.flags.c_contiguous else np.ascontiguousarray(values)
 
 
 def _listed(column: Any) -> list[Any]:
@@ -190,9 +194,10 @@ class Encoder:
             features, plan, field = plan.features(batch, kept), None, b'"features"'
         predictions, scores = _predictions(outputs)
         times = batch.event_times
+        request = text(call.id)
         end = b'%b,"request":%b%b,"time":%d,"latency_ms":%.3f}' % (
             self._sender(version, arm, call.caller),
-            text(call.id),
+            request,
             b',"trace":' + text(call.trace) if call.trace else b"",
             now,
             seconds * 1e3,
@@ -200,7 +205,7 @@ class Encoder:
         lines = [
             b'{"id":%b,%b:"%b","prediction":"%b","score":%b%b%b'
             % (
-                text(ids[index]),
+                request if ids[index] is call.id else text(ids[index]),
                 field,
                 features[place],
                 predictions[index],
@@ -251,7 +256,7 @@ def _predictions(outputs: Outputs) -> tuple[list[bytes], list[bytes]]:
     if values.ndim == 1 and values.dtype.kind in "fiu":
         # Numbers are their own text and their own score.
         try:
-            numbers = orjson.dumps(np.ascontiguousarray(values), option=_NUMPY)[1:-1].split(b",")
+            numbers = orjson.dumps(_contiguous(values), option=_NUMPY)[1:-1].split(b",")
             return numbers, numbers
         except TypeError:
             pass

@@ -11,7 +11,7 @@ from blueprints.spec import MonitoringSpec
 from stacks.components.local.access import Access
 from stacks.components.local.database import Database
 from stacks.components.local.network import Network
-from stacks.components.local.resources import DataFolder, Home, LayerComponent, Service
+from stacks.components.local.resources import OWN, DataFolder, Home, LayerComponent, Service
 
 
 class Monitoring(LayerComponent):
@@ -52,7 +52,7 @@ class Monitoring(LayerComponent):
                     "MODELYARD_DATA_DIR": folder.path,
                     "MODELYARD_SPEC": pulumi.Output.json_dumps(settings),
                     "MODELYARD_AUDIT_FILE": self._audit,
-                    "PYTHONUNBUFFERED": "1",
+                    **OWN,
                 },
                 "cwd": folder.path,
                 "probe": {"url": pulumi.Output.concat(self.url, "/health")},

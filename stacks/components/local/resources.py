@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import pulumi
 
 from blueprints.layers import Layer
 from stacks.local.kinds import PACKAGE, STATEFUL, layer_token, token
+
+#: What each of our own services is told. The release is in it so that `up` after an upgrade restarts them.
+OWN = {"PYTHONUNBUFFERED": "1", "MODELYARD_RELEASE": version("modelyard")}
 
 
 class Home(pulumi.ProviderResource):

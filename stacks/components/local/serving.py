@@ -14,7 +14,7 @@ from blueprints.environment import VARIABLE
 from blueprints.spec import ServingSpec
 from stacks.components.local.access import Access
 from stacks.components.local.network import Network
-from stacks.components.local.resources import DataFolder, Home, LayerComponent, Service
+from stacks.components.local.resources import OWN, DataFolder, Home, LayerComponent, Service
 
 #: Keys that the stack acts on; the gateway does not, and must not restart when one changes.
 _OF_THE_STACK = {"enabled", "port", "replicas", "front"}
@@ -92,7 +92,7 @@ class Serving(LayerComponent):
             "MODELYARD_DATA_DIR": folder.path,
             # Only what this process acts on: another key of the spec must not restart it.
             "MODELYARD_SPEC": json.dumps(self._told()),
-            "PYTHONUNBUFFERED": "1",
+            **OWN,
         }
         if front is None:
             env |= {"MODELYARD_PORT": self._port.apply(str), "MODELYARD_REPLICA_PORT": private.apply(str)}
@@ -129,7 +129,7 @@ class Serving(LayerComponent):
                     "MODELYARD_REPLICAS": pulumi.Output.all(*self.replicas).apply(",".join),
                     "MODELYARD_FRONT": folder,
                     "MODELYARD_DEADLINE": str(deadline),
-                    "PYTHONUNBUFFERED": "1",
+                    **OWN,
                 },
                 "cwd": folder,
                 "grace": int(deadline) + 10,

@@ -20,7 +20,11 @@ from mlops.serving.evidence import Evidence
 from mlops.serving.gateway.app import Gateway
 from mlops.serving.gateway.limits import Limits
 from mlops.serving.gateway.ports import AdminHandler, Callers, Choice, Refusal
+from mlops.serving.rollout import machine
+from mlops.serving.rollout.state import Deployment
+from mlops.serving.rollout.strategy import parse
 from mlops.serving.rows import Batch, BusyError, Call, ModelFaultError, Outputs, Runtime
+from mlops.serving.runtime.onnx import Graph, OnnxRuntime, Plan
 from mlops.serving.signature import Column, Signature
 
 ADMIN = {"authorization": "Bearer let-me-in"}
@@ -120,6 +124,33 @@ class Onnx:
     def close(self) -> None:
         """Let the session go."""
         del self._session
+
+
+def as_graph(estimator: Any, model: str = "lr", version: str = "1", kind: str = "float") -> OnnxRuntime:
+    """The product's runtime of a scikit-learn classifier: probability of the second class; warm."""
+    # Says no types.
+    skl2onnx = import_module("skl2onnx")
+    width = estimator.n_features_in_
+    converted = skl2onnx.to_onnx(
+        estimator, np.zeros((1, width), np.float32), options={"zipmap": False}, target_opset=18
+    )
+    signature = columns(*(f"f{index}" for index in range(width)), kind=kind)
+    plan = Plan(output=converted.graph.output[1].name, column=1)
+    runtime = OnnxRuntime(
+        model, version, "r", signature, Graph(converted.SerializeToString(), signature, plan)
+    )
+    for _ in range(20):
+        runtime.predict_now(Batch(signature, 1, np.zeros((1, width), signature.dtype), None, ["warm"]))
+    return runtime
+
+
+def rolled_out(canary: bool = False) -> Deployment:
+    """Version 1 answers; with ``canary`` version 2 a fifth of the requests."""
+    strategy = parse("canary:20,100")
+    state = machine.loaded(machine.deploy(Deployment(), "1", strategy, now=0, by="me"), "1", now=0)
+    if canary:
+        state = machine.loaded(machine.deploy(state, "2", strategy, now=1, by="me"), "2", now=1)
+    return state
 
 
 @functools.cache

@@ -16,9 +16,10 @@ from pydantic import SecretStr
 
 from blueprints.errors import ExitCode, Problem
 from mlops.serving.control.admin import Admin
-from mlops.serving.control.conductor import Conductor, Ended, Replica
+from mlops.serving.control.conductor import Conductor
 from mlops.serving.control.desired import Desired
 from mlops.serving.control.peers import Peers
+from mlops.serving.control.ports import Ended, Replica
 from mlops.serving.control.routing import Routing
 from mlops.serving.evidence import Evidence
 from mlops.serving.fleet import Fleet

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from blueprints.environment import DatabaseRef, MonitoringRef, TrackingRef
-from mlops.serving.control.conductor import Ended
+from mlops.serving.control.ports import Ended
 from mlops.serving.control.telling import TAG, Teller
 from mlops.serving.rollout import machine
 from mlops.serving.rollout.progress import MACHINE

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mlops.serving.evidence import SIZE, bin_of
 from mlops.serving.gateway.ports import Choice
 from mlops.serving.rows import Outputs
 from tests.mlops.serving.gateway_parts import (
@@ -297,3 +299,8 @@ async def test_an_id_that_may_not_stand_in_a_log_is_not_taken() -> None:
             answer = await here.invoke({"inputs": [[1, 2]]}, headers={"x-request-id": bad})
             assert len(answer.headers["x-request-id"]) == 32
         assert isinstance(here.router, OneArm)
+
+
+def test_a_model_may_answer_infinity() -> None:
+    assert bin_of(math.inf) == bin_of(1e300) == SIZE - 1
+    assert bin_of(-math.inf) == bin_of(-1e300) == 0

@@ -20,6 +20,8 @@ import orjson
 import pytest
 
 from mlops.serving.gateway import server as serving
+from mlops.serving.gateway.callers import FixedCallers
+from mlops.serving.gateway.heads import Head
 from mlops.serving.gateway.limits import Gate, Limits, before
 from mlops.serving.rows import BusyError, Runtime
 from tests.mlops.serving.gateway_parts import Onnx, Sum, Yard, columns, logistic, yard
@@ -341,7 +343,16 @@ async def test_a_quick_answer_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) 
             used.append(quick(path, headers, text))
             return used[-1]
 
+        again = here.gateway.again
+
+        def watched_again(head: Head, text: bytes) -> bytes | None:
+            answer = again(head, text)
+            if answer is not None:
+                used.append(answer)
+            return answer
+
         monkeypatch.setattr(here.gateway, "quick", watched)
+        monkeypatch.setattr(here.gateway, "again", watched_again)
         url, base = f"http://{address}/v2/models/lr/infer", dict(here.client.headers)
         async with httpx.AsyncClient(headers=base, trust_env=False) as client:
             for body, headers in sent:
@@ -402,6 +413,38 @@ async def test_quick_answers_on_one_connection_in_any_pieces() -> None:
         text = await asyncio.wait_for(reader.read(), 5)
         assert text.count(b"HTTP/1.1 200 OK") == 1
         writer.close()
+
+
+async def test_a_head_that_comes_again_is_read_once_and_asked_each_time() -> None:
+    async with live(Onnx(logistic(), [f"f{index}" for index in range(20)])) as (address, here):
+        head = HEAD.replace(b"/invocations/sum", b"/v2/models/lr/infer")
+
+        def request(value: str, more: bytes = b"") -> bytes:
+            tensor = {"name": "x", "shape": [1, 20], "data": [0.5] * 20}
+            body = orjson.dumps({"inputs": [tensor], "id": value})
+            return head + more + b"content-length: %d\r\n\r\n" % len(body) + body
+
+        text = await answer_to(address, *(request(f"r{index}") for index in range(4)), pause=0.2)
+        assert [b'"id":"r%d"' % index in text for index in range(4)] == [True] * 4
+        known = here.gateway.heads
+        assert len(known) == 1
+        # Numbered requests, chunks, several at once and refusals are none of it.
+        await answer_to(address, request("a", b"x-request-id: 7\r\n"), pause=0.1)
+        await answer_to(address, request("b") + request("c"), pause=0.1)
+        body = request("d").partition(b"\r\n\r\n")[2]
+        chunked = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        assert b'"id":"d"' in await answer_to(address, head + chunked, head + chunked, pause=0.1)
+        assert len(known) == 1
+        # The same head with a body in pieces, with another request behind it, and with rows that are refused.
+        whole = request("r9")
+        text = await answer_to(address, whole, whole[:-5], whole[-5:] + whole, whole + whole, pause=0.2)
+        assert text.count(b"HTTP/1.1 200 OK") == 5
+        odd = whole.replace(b"0.5", b"t.5", 1)
+        text = await answer_to(address, odd, whole.replace(b"0.5", b'"1"', 1), whole, pause=0.2)
+        assert [text.count(b"HTTP/1.1 %d" % status) for status in (400, 200)] == [2, 1]
+        # A token that is taken away is refused although its head is known.
+        here.gateway._callers = FixedCallers("another")
+        assert (await answer_to(address, whole)).startswith(b"HTTP/1.1 401")
 
 
 async def test_a_fault_of_ours_on_the_quick_way_is_told() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterator
 
+import httpx
+import numpy as np
 import pytest
 
 from blueprints.errors import Problem
@@ -160,8 +163,6 @@ def test_a_shadow_answers_nobody_and_is_recorded(yard: Yard, load: Load) -> None
 
 
 def test_flags_choose_the_version_and_their_switch_turns_them_off(yard: Yard) -> None:
-    import httpx
-
     serving, champion, version = yard.environment.serving, state(yard).champion, register(yard, shift=5.0)
     assert serving is not None
     rules = [{"attribute": "tier", "op": "equals", "values": ["gold"], "version": version}]
@@ -179,3 +180,47 @@ def test_flags_choose_the_version_and_their_switch_turns_them_off(yard: Yard) ->
     assert answers(**{"x-modelyard-tier": "silver"}) == champion
     act(yard, "flags", flags={"on": False, "rules": rules})
     assert answers(**{"x-modelyard-tier": "gold"}) == champion
+
+
+def test_an_ab_test_is_won_by_the_metric_that_was_asked_for(yard: Yard) -> None:
+    """Half of the keys to each; the challenger converts far better, and becomes champion."""
+    serving, champion, version = yard.environment.serving, state(yard).champion, register(yard)
+    assert serving is not None
+    random = np.random.default_rng(3)
+    numbers = itertools.count()
+    with httpx.Client(headers={"Authorization": f"Bearer {serving.token.get_secret_value()}"}) as client:
+
+        def convert(rows: int) -> None:
+            """So many requests, and whether each converted."""
+            ids, values = [], []
+            for number in itertools.islice(numbers, rows):
+                ids.append(f"ab-{number}")
+                body = {"dataframe_records": [{"x": 1.5, "y": 1.0}], "parameters": {"ids": ids[-1:]}}
+                headers = {"x-modelyard-key": f"visitor {number}"}
+                answer = client.post(f"{serving.url}/models/{MODEL}/invocations", json=body, headers=headers)
+                better = answer.json()["model_version"] == version
+                values.append(float(random.random() < (0.8 if better else 0.2)))
+            yard.gateway.label(MODEL, ids, values, name="conversion")
+
+        def decided() -> bool:
+            convert(100)
+            return not state(yard).active
+
+        strategy = "ab:50,metric=conversion"
+        with pytest.raises(Problem, match="business:conversion"):
+            act(yard, "deploy", version=version, strategy=strategy)
+        convert(20)
+
+        def begun() -> bool:
+            with contextlib.suppress(Problem):
+                act(yard, "deploy", version=version, strategy=strategy)
+            return state(yard).active is not None
+
+        # The table is there after the next commit, and known after the next look at it.
+        until(begun)
+        until(lambda: (rollout := state(yard).active) and rollout.loaded)
+        until(decided, 180)
+    after = state(yard)
+    assert after.champion == version != champion
+    assert after.rollout is not None
+    assert {each.gate: each.verdict for each in after.rollout.verdicts}["better@conversion"] == "pass"

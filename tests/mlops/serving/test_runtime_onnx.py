@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,41 @@ async def test_small_batches_on_the_loop_large_ones_in_a_thread(monkeypatch: pyt
     assert where[20:] in ([False, True], [True, False])
     assert [len(each.values) for each in both] == [5000, 1]
     made.close()
+
+
+async def test_one_pause_of_the_machine_leaves_a_model_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = runtime("lr")
+    batch = mlmodel.of_columns(made.signature, numbers(1))
+    for _ in range(3):
+        made.predict_now(batch)
+    right = made._graph.predict
+
+    def slow(batch: Batch) -> Outputs:
+        time.sleep(0.05)
+        return right(batch)
+
+    monkeypatch.setattr(made._graph, "predict", slow)
+    made.predict_now(batch)
+    assert made.answer_now(batch) is not None
+    made.predict_now(batch)
+    assert made.answer_now(batch) is None
+    made.close()
+
+
+def test_one_row_answers_as_many_do_from_any_thread() -> None:
+    made = runtime("lr")
+    rows = numbers(64)
+    expected = made.predict_now(mlmodel.of_columns(made.signature, rows)).values
+    single = [mlmodel.of_columns(made.signature, rows[index : index + 1]) for index in range(64)]
+    assert made._graph._row is not None
+
+    def ask(index: int) -> None:
+        for place in range(index, index + 64):
+            found = made.predict_now(single[place % 64]).values
+            np.testing.assert_allclose(found, expected[place % 64 : place % 64 + 1], atol=1e-6)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(0, 64, 4)))
 
 
 def test_memory_stays_flat_over_sizes() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blueprints.errors import ExitCode, UsageProblem
 from tui.cli import consent
 from tui.cli.output import Output
+from tui.deploying import UNASKED, act, state
 
 if TYPE_CHECKING:
     from mlops.serving.rollout.state import Deployment
@@ -53,33 +52,16 @@ def run(args: Namespace, out: Output) -> int:
         if args.command == "flag" and args.act == "list":
             return _flags(session, args.model, out)
         model, what = _asked(session, args)
-        # Going back to what answered before never waits for a question.
-        if args.command not in ("rollback", "pause", "freeze") and consent.protected_now(session):
+        if args.command not in UNASKED and consent.protected_now(session):
             consent.agree_to_protected(session, out, args.command)
-        before = _state(session, model)
-        started = time.monotonic()
-        after = act(session, model, args.command, what, args.why)
-        session.record(
-            f"deployment.{args.command}",
-            target=f"{session.title}/{model}",
-            before=_told(before),
-            after=_told(after),
-            why=args.why,
-        )
-        said = after.events[-1].text if after.events else ""
-        out.say(f"{model}: {said} ({(time.monotonic() - started) * 1000:.0f} ms)")
+        done = act(session, model, args.command, what, args.why)
+        out.say(str(done))
+        after = done.after
         if getattr(args, "wait", False):
             after = _wait(session, model, after, out)
         out.document({"model": model, "deployment": after})
         failed = after.rollout is not None and after.rollout.phase == "failed"
         return ExitCode.FAILED if getattr(args, "wait", False) and failed else ExitCode.DONE
-
-
-def act(session: Session, model: str, command: str, what: dict[str, Any], why: str) -> Deployment:
-    """One act, as the gateway's first replica that answers carries it out."""
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
-    action = "flags" if command == "flag" else command
-    return session.gateway().act(model, action, by=by, why=why, **what)
 
 
 def _asked(session: Session, args: Namespace) -> tuple[str, dict[str, Any]]:
@@ -103,33 +85,12 @@ def _asked(session: Session, args: Namespace) -> tuple[str, dict[str, Any]]:
     return args.model, {}
 
 
-def _state(session: Session, model: str) -> Deployment | None:
-    return next((each.desired for each in session.gateway().deployments() if each.model == model), None)
-
-
-def _told(state: Deployment | None) -> dict[str, Any]:
-    """What of a state belongs in the audit log."""
-    if state is None:
-        return {}
-    rollout = state.active
-    return {
-        "revision": state.revision,
-        "champion": state.champion,
-        "candidate": rollout.candidate if rollout else None,
-        "strategy": rollout.strategy.to_text() if rollout else None,
-        "step": rollout.step if rollout else None,
-        "shadow": state.shadow,
-        "frozen": state.frozen,
-        "flags": state.flags.model_dump(mode="json"),
-    }
-
-
 def _changed_flags(session: Session, args: Namespace) -> dict[str, Any]:
     from mlops.serving.rollout.rules import EXPECTED, parse_rule, rule_text
     from mlops.serving.rollout.state import Flags
 
-    state = _state(session, args.model)
-    flags = state.flags if state else Flags()
+    found = state(session, args.model)
+    flags = found.flags if found else Flags()
     if args.act in ("on", "off"):
         return flags.but(on=args.act == "on").model_dump(mode="json")
     if not args.rule:
@@ -153,16 +114,16 @@ def _flags(session: Session, model: str, out: Output) -> int:
     return ExitCode.DONE
 
 
-def _wait(session: Session, model: str, state: Deployment, out: Output) -> Deployment:
+def _wait(session: Session, model: str, known: Deployment, out: Output) -> Deployment:
     """Until nothing moves by itself any more; says each event as it comes."""
-    said = state.revision
-    while state.active and state.active.phase not in ("paused", "frozen"):
+    said = known.revision
+    while known.active and known.active.phase not in ("paused", "frozen"):
         time.sleep(1.0)
-        found = _state(session, model)
+        found = state(session, model)
         if found is None or found.revision <= said:
             continue
-        fresh = [event for event in found.events if event.at > state.updated]
-        state, said = found, found.revision
+        fresh = [event for event in found.events if event.at > known.updated]
+        known, said = found, found.revision
         for event in fresh:
             out.say(f"{model}: {event.text}")
-    return state
+    return known
