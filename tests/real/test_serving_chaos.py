@@ -10,13 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import mlflow
-import pandas as pd
 import pytest
-from mlflow import MlflowClient
 
 from blueprints.errors import Problem
 from mlops.monitoring.client import MonitorClient
@@ -24,7 +20,7 @@ from mlops.serving.log.reader import read_predictions
 from mlops.serving.rollout.state import Deployment
 from tests.mlops.serving.load import Load, steady
 from tests.mlops.yard import until
-from tests.real.yard import TOKEN, RealYard, opened
+from tests.real.yard import TOKEN, Models, RealYard, both_serve, opened
 
 pytestmark = pytest.mark.timeout(300)
 _MODEL = "sum"
@@ -37,37 +33,6 @@ _CANARY = "canary:20,50,100,gates=errors:0.1+latency:1.5+drift:0.35"
 _ANSWERED: set[str] = set()
 
 
-class Models:
-    """Versions of one model, made cheaply: most are the same files registered once more."""
-
-    def __init__(self, yard: RealYard) -> None:
-        self._client = MlflowClient(yard.environment.tracking.url, yard.environment.tracking.url)
-        self._sources: dict[str, tuple[str, str, str]] = {}
-        mlflow.set_tracking_uri(yard.environment.tracking.url)
-        mlflow.set_experiment(_MODEL)
-        self._client.create_registered_model(_MODEL)
-        for name, config in (("good", {}), ("bad", {"shift": 3.0})):
-            self._sources[name] = self._log(config)
-
-    def _log(self, config: dict[str, float]) -> tuple[str, str, str]:
-        frame = pd.DataFrame({"x": [0.5, 1.0], "y": [1.0, 2.0]})
-        with mlflow.start_run() as run:
-            info = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(Path(__file__).parents[1] / "mlops" / "serving" / "behaviour.py"),
-                model_config=config,
-                signature=mlflow.models.infer_signature(frame, frame["x"] + frame["y"]),
-                input_example=frame,
-                pip_requirements=[],
-            )
-        return str(info.model_uri), run.info.run_id, str(info.model_id)
-
-    def register(self, kind: str = "good") -> str:
-        """A new version; returns it."""
-        source, run, model = self._sources[kind]
-        return str(self._client.create_model_version(_MODEL, source, run, model_id=model).version)
-
-
 @pytest.fixture(scope="module")
 def yard() -> Iterator[RealYard]:
     with opened(_SPEC) as made:
@@ -76,7 +41,7 @@ def yard() -> Iterator[RealYard]:
 
 @pytest.fixture(scope="module")
 def models(yard: RealYard) -> Models:
-    made = Models(yard)
+    made = Models(yard, _MODEL)
     version = made.register()
     yard.tracking.set_alias(_MODEL, "champion", version)
     until(lambda: all(yard.state(_MODEL, each).champion == version for each in (1, 2)))
@@ -131,29 +96,21 @@ def becomes(yard: RealYard, version: str) -> None:
     assert act(yard, "promote", full=True).champion == version
 
 
-def both_serve(yard: RealYard) -> None:
-    """Until the front gives traffic to both replicas."""
-    from mlops.serving.front.client import FrontClient
-
-    front = FrontClient(yard.folder / "front")
-    until(lambda: all(each.status == "UP" for each in front.stats() if each.backend == "ready"))
-
-
 def test_what_is_killed_and_stopped_in_turn_costs_no_answer(yard: RealYard, models: Models) -> None:
     for service in (yard.mlflow, yard.storage, yard.database):
         with load(yard, service.name) as running:
             with service.stopped():
-                time.sleep(2)
+                time.sleep(1.5)
             time.sleep(0.5)
             with service.down():
-                time.sleep(2)
+                time.sleep(1.5)
             assert running.answered.total() > 50
         assert running.failed == []
     for number, service in enumerate(yard.replicas, start=1):
         both_serve(yard)
         with load(yard, service.name) as running:
             with service.stopped():
-                time.sleep(2)
+                time.sleep(1.5)
             time.sleep(0.5)
             with service.down():
                 time.sleep(1)
@@ -269,7 +226,7 @@ def test_a_deployment_while_the_storage_is_away_ends_in_words(yard: RealYard, mo
 @pytest.mark.parametrize("kind", ["good", "bad"])
 def test_a_canary_goes_on_when_the_leading_replica_dies(yard: RealYard, models: Models, kind: str) -> None:
     champion, version = settled(yard).champion, models.register(kind)
-    with load(yard, f"canary-{kind}") as running:
+    with load(yard, f"canary-{kind}", 0.005) as running:
         act(yard, "deploy", version=version, strategy=_CANARY)
         until(lambda: running.answered[version] > 0)
         with yard.replicas[0].down():

@@ -29,6 +29,7 @@ from blueprints.environment import (
     TrackingRef,
 )
 from mlops.serving.client import GatewayClient
+from mlops.serving.front.client import FrontClient
 from mlops.serving.rollout.state import Deployment
 from mlops.tracking.client import TrackingClient
 from stacks.components.local.storage import _command, _identities
@@ -265,12 +266,12 @@ def opened(spec: Mapping[str, Any], replicas: int = 2) -> Iterator[RealYard]:
     """Everything up, without a model."""
     folder = Path(tempfile.mkdtemp(prefix="modelyard-chaos-"))
     with ExitStack() as stack:
-        if not os.environ.get("CHAOS_KEEP"):
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
 
         def started(service: Service) -> Service:
             service.start(wait=False)
-            stack.callback(service.end, 8)
+            # What they would do when asked nicely has been tested by then.
+            stack.callback(service.kill)
             return service
 
         database, database_url = _database(folder)
@@ -376,3 +377,46 @@ def _beside(folder: Path, environment: Environment, variables: Mapping[str, str]
             well=_answers(f"{environment.monitoring.url}/health"),
         ),
     )
+
+
+class Models:
+    """Versions of one model, made cheaply: most are the same files registered once more."""
+
+    def __init__(self, yard: RealYard, name: str) -> None:
+        import mlflow
+
+        self.name = name
+        self._client = mlflow.MlflowClient(yard.environment.tracking.url, yard.environment.tracking.url)
+        self._sources: dict[str, tuple[str, str, str]] = {}
+        mlflow.set_tracking_uri(yard.environment.tracking.url)
+        mlflow.set_experiment(name)
+        self._client.create_registered_model(self.name)
+        for name, config in (("good", {}), ("bad", {"shift": 3.0})):
+            self._sources[name] = self._log(config)
+
+    def _log(self, config: dict[str, float]) -> tuple[str, str, str]:
+        import mlflow
+        import pandas as pd
+
+        frame = pd.DataFrame({"x": [0.5, 1.0], "y": [1.0, 2.0]})
+        with mlflow.start_run() as run:
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(ROOT / "tests" / "mlops" / "serving" / "behaviour.py"),
+                model_config=config,
+                signature=mlflow.models.infer_signature(frame, frame["x"] + frame["y"]),
+                input_example=frame,
+                pip_requirements=[],
+            )
+        return str(info.model_uri), run.info.run_id, str(info.model_id)
+
+    def register(self, kind: str = "good") -> str:
+        """A new version; returns it."""
+        source, run, model = self._sources[kind]
+        return str(self._client.create_model_version(self.name, source, run, model_id=model).version)
+
+
+def both_serve(yard: RealYard) -> None:
+    """Until the front gives traffic to both replicas."""
+    front = FrontClient(yard.folder / "front")
+    until(lambda: all(each.status == "UP" for each in front.stats() if each.backend == "ready"))
