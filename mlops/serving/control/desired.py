@@ -134,8 +134,8 @@ class Desired:
 
 
 def _moved_meanwhile(model: RegisteredModel, remote: Deployment, mine: Deployment) -> Moved | None:
-    """Whether somebody moved ``champion`` after ``remote`` was written and before ``mine`` is: to write over it
-    would lose what they asked for."""
+    """Whether somebody moved ``champion`` after ``remote`` was written and before ``mine`` is: to write over
+    it would lose what they asked for."""
     alias = model.aliases.get(CHAMPION)
     ours = {each.champion for each in (remote, mine)}
     ours |= {each.rollout.candidate for each in (remote, mine) if each.rollout}
