@@ -101,7 +101,9 @@ class Desired:
                 self.put(name, remote)
             elif mine is not None and newer(mine, remote):
                 if self._writes:
-                    self._write(model, mine)
+                    by_hand = _moved_meanwhile(model, remote, mine)
+                    self._write(model, mine, keep=by_hand is not None)
+                    moved += [by_hand] if by_hand else []
                 continue
             alias, state = model.aliases.get(CHAMPION), self.states.get(name)
             if self._writes and alias != (state.champion if state else None):
@@ -111,9 +113,9 @@ class Desired:
         self.faults = faults
         return moved
 
-    def _write(self, model: RegisteredModel, state: Deployment) -> None:
+    def _write(self, model: RegisteredModel, state: Deployment, keep: bool) -> None:
         """Aliases first: a death in between leaves an alias that looks moved by hand to where
-        it should be."""
+        it should be. ``keep``: ``champion`` was moved by hand and stays."""
         rollout = state.active
         wanted = {
             CHAMPION: state.champion,
@@ -122,11 +124,22 @@ class Desired:
         }
         for alias, version in wanted.items():
             present = model.aliases.get(alias)
+            if keep and alias == CHAMPION:
+                continue
             if version and present != version:
                 self._client.set_alias(model.name, alias, version)
             elif version is None and present is not None and alias != CHAMPION:
                 self._client.remove_alias(model.name, alias)
         self._client.set_model_tag(model.name, TAG, state.to_tag())
+
+
+def _moved_meanwhile(model: RegisteredModel, remote: Deployment, mine: Deployment) -> Moved | None:
+    """Whether somebody moved ``champion`` after ``remote`` was written and before ``mine`` is: to write over
+    it would lose what they asked for."""
+    alias = model.aliases.get(CHAMPION)
+    ours = {each.champion for each in (remote, mine)}
+    ours |= {each.rollout.candidate for each in (remote, mine) if each.rollout}
+    return Moved(model.name, alias) if alias and alias not in ours else None
 
 
 def newer(one: Deployment, other: Deployment | None) -> bool:

@@ -72,7 +72,7 @@ class Peers:
         try:
             self._http.post(f"{url}{_path(model, 'state')}", content=state.to_tag()).raise_for_status()
         except httpx.HTTPError as error:
-            log.warning("a replica did not take a new state: %s", error)
+            log.warning("a replica did not take a new state: %s", _words(error))
 
     def state(self, url: str, model: str) -> Deployment | None:
         """The state of a model as one replica knows it; None: it does not say."""
@@ -81,7 +81,7 @@ class Peers:
             answer.raise_for_status()
             return Deployment.from_tag(str(answer.json()["state"]))
         except (httpx.HTTPError, ValueError, KeyError, TypeError, Problem) as error:
-            log.warning("a replica does not hand over its state of %s: %s", model, error)
+            log.warning("a replica does not hand over its state of %s: %s", model, _words(error))
             return None
 
     def preload(self, model: str, version: str) -> Callable[[], None]:
@@ -100,7 +100,7 @@ class Peers:
             path = _path(model, "preload")
             self._http.post(url + path, json={"version": version}, timeout=_ACT_SECONDS).raise_for_status()
         except httpx.HTTPError as error:
-            log.warning("a replica does not load %s version %s ahead: %s", model, version, error)
+            log.warning("a replica does not load %s version %s ahead: %s", model, version, _words(error))
 
     def forward(self, model: str, action: str, what: Mapping[str, Any]) -> Deployment | None:
         """Have the replica that leads act; the new state. None: it does not answer.
@@ -116,7 +116,7 @@ class Peers:
             )
             data = answer.json()
         except (httpx.TransportError, ValueError) as error:
-            log.warning("the replica that leads did not act: %s", error)
+            log.warning("the replica that leads did not act: %s", _words(error))
             return None
         if answer.is_success:
             return Deployment.model_validate(data["desired"])
@@ -143,7 +143,7 @@ class Peers:
             answer.raise_for_status()
             return read(url, answer.json())
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            log.warning("a replica does not report: %s", error)
+            log.warning("a replica does not report: %s", _words(error))
             return None
 
 
@@ -172,3 +172,10 @@ def read(replica: str, data: Mapping[str, Any]) -> Report:
 
 def _path(model: str, action: str) -> str:
     return f"/v2/deployments/{quote(model, safe='')}/{action}"
+
+
+def _words(error: Exception) -> str:
+    """httpx explains a status with a link; the number is enough."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"answer {error.response.status_code}"
+    return str(error) or type(error).__name__

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from mlops.serving.gateway.ports import Choice
-from mlops.serving.rows import Batch, Outputs
+from mlops.serving.rows import Batch, Call, Outputs
 
 JSON = b"application/json"
 #: NumPy's character of a type -> the protocol's name.
@@ -119,3 +120,18 @@ def metadata(arms: Sequence[Choice]) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": [{"name": "output", "datatype": "FP64", "shape": [-1]}],
     }
+
+
+_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
+
+
+def wire(status: int, body: bytes, more: Iterable[tuple[bytes, bytes]], call: Call) -> bytes:
+    """An answer as HTTP/1.1."""
+    parts = [_LINES[status]]
+    for name, value in more:
+        parts += (name, b": ", value, b"\r\n")
+    parts += (b"content-length: %d\r\nx-request-id: " % len(body), call.id.encode())
+    if call.trace:
+        parts += (b"\r\ntraceparent: ", call.trace.encode())
+    parts += (b"\r\n\r\n", body)
+    return b"".join(parts)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import orjson
 
 from mlops.serving.gateway import answers, bodies, metrics, openapi
+from mlops.serving.gateway.answers import wire
 from mlops.serving.gateway.errors import RequestError, busy
 from mlops.serving.gateway.forms import Form
 from mlops.serving.gateway.headers import Names, call_of, deadline
@@ -20,7 +20,7 @@ from mlops.serving.gateway.heads import Head, Heads
 from mlops.serving.gateway.labels import read_labels
 from mlops.serving.gateway.limits import Bodies, Limits, before
 from mlops.serving.gateway.ports import AdminHandler, Caller, Callers, Choice, Log, Router
-from mlops.serving.gateway.predict import Predictor
+from mlops.serving.gateway.predict import Owed, Predictor
 from mlops.serving.gateway.routes import Route, Routes
 from mlops.serving.rows import Call
 
@@ -130,11 +130,28 @@ class Gateway:
         if route is None:
             return None
         head = Head(path, route, sent, self._names)
-        return self._now(head, head.call, body)
+        owed = self._owe(head, head.call, body)
+        return self.settle([owed])[0] if isinstance(owed, Owed) else owed
 
-    def again(self, head: Head, body: bytes) -> bytes | None:
-        """As :meth:`quick`, for a head that is known."""
-        return self._now(head, head.next_call(), body) if head.path in self._quick else None
+    def again(self, head: Head, body: bytes) -> Owed | bytes | None:
+        """As :meth:`quick`, for a head that is known: what :meth:`settle` makes an answer of, for several
+        requests with one write of the log; bytes: a refusal, which is the answer."""
+        return self._owe(head, head.next_call(), body) if head.path in self._quick else None
+
+    def settle(self, owed: Sequence[Owed]) -> list[bytes]:
+        """Record answers; each as it is sent then."""
+        return [
+            self._told(each, error) for each, error in zip(owed, self.predictor.settle(owed), strict=True)
+        ]
+
+    def _told(self, owed: Owed, error: RequestError | None) -> bytes:
+        call = owed.call
+        try:
+            if error is not None:
+                return wire(*self._refused(error), call)
+            return wire(200, *owed.form.write(owed.choice, call, owed.batch, owed.outputs), call)
+        except Exception:
+            return wire(*self._broken(call), call)
 
     def learn(self, raw: bytes, path: bytes, sent: list[tuple[bytes, bytes]], length: int) -> None:
         """A head that was answered quickly, as the bytes it came in, and how long its body was."""
@@ -142,32 +159,25 @@ class Gateway:
         if route is not None:
             self.heads.learn(raw, path, route, sent, length)
 
-    def _now(self, head: Head, call: Call, body: bytes) -> bytes | None:
-        route = head.route
+    def _owe(self, head: Head, call: Call, body: bytes) -> Owed | bytes | None:
+        route, form = head.route, head.form
         try:
             choice = self.predictor.choose(route.model, route.version, call)
             if not hasattr(choice.runtime, "answer_now"):
                 self._quick.pop(head.path)
                 return None
             self._admitted(head.headers, call, route.model)
-            form = head.form
             if form is None:
                 self.bodies.announced(head.headers)
                 form = head.form = Form(route.kind == "infer", head.headers, self.limits.rows)
-            found = self.predictor.predict_now(choice, call, form, body)
-            if found is None:
+            owed = self.predictor.predict_now(choice, call, form.again(), body)
+            if owed is None:
                 self._quick.pop(head.path)
-                return None
-            text, more = form.write(choice, call, *found)
+            return owed
         except RequestError as error:
-            head.form = None
             return wire(*self._refused(error), call)
         except Exception:
-            head.form = None
             return wire(*self._broken(call), call)
-        if form.told:
-            head.form = None
-        return wire(200, text, more, call)
 
     def _admit(self, request: Request) -> Caller:
         """The caller, if it may.
@@ -371,19 +381,6 @@ class Gateway:
         self.predictor.close()
 
 
-def wire(status: int, body: bytes, more: Iterable[tuple[bytes, bytes]], call: Call) -> bytes:
-    """An answer as HTTP/1.1."""
-    parts = [_LINES[status]]
-    for name, value in more:
-        parts += (name, b": ", value, b"\r\n")
-    parts += (b"content-length: %d\r\nx-request-id: " % len(body), call.id.encode())
-    if call.trace:
-        parts += (b"\r\ntraceparent: ", call.trace.encode())
-    parts += (b"\r\n\r\n", body)
-    return b"".join(parts)
-
-
-_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
 SERVER = {"name": "modelyard", "version": "2", "extensions": ["binary_tensor_data"]}
 
 

@@ -11,8 +11,9 @@ from mlops.serving.gateway.table import Table
 from mlops.serving.rows import Batch, Call, Outputs
 from mlops.serving.signature import Signature
 
-#: Reads the rows of a body for a signature.
-Reader = Callable[[bytes, Signature], Table]
+#: Reads the rows of a body for a signature. No bound method: a form that held one would hold itself, and be
+#: left to the garbage collector.
+Reader = Callable[["Form", bytes, Signature], Table]
 Headers = tuple[tuple[bytes, bytes], ...]
 JSON_HEADERS: Headers = ((b"content-type", answers.JSON),)
 ARROW_HEADERS: Headers = ((b"content-type", frames.ARROW),)
@@ -24,31 +25,43 @@ class Form:
     Args:
         inference: The Open Inference Protocol, else MLflow's forms.
         rows: The most a request may have.
-
-    Attributes:
-        told: A body said more than rows; until then the form serves request after request.
     """
 
-    __slots__ = ("_binary_answer", "_headers", "_id", "_inference", "_rows", "read", "told")
+    __slots__ = ("_binary_answer", "_headers", "_id", "_inference", "_reader", "_rows")
 
     def __init__(self, inference: bool, headers: dict[bytes, bytes], rows: int) -> None:
         self._inference, self._headers, self._rows = inference, headers, rows
-        self._binary_answer, self._id, self.told = False, "", False
+        self._binary_answer, self._id = False, ""
         kind = headers.get(b"content-type", answers.JSON)
         if kind == answers.JSON and binary.HEAD_LENGTH not in headers:
-            self.read: Reader = self._json
+            self._reader: Reader = Form._json
         else:
-            self.read = self._other(kind.split(b";", 1)[0].strip().lower())
+            self._reader = self._other(kind.split(b";", 1)[0].strip().lower())
+
+    def again(self) -> Form:
+        """For one more request with these headers; what its body says beside rows is its own."""
+        made = Form.__new__(Form)
+        made._inference, made._headers, made._rows = self._inference, self._headers, self._rows
+        made._binary_answer, made._id, made._reader = False, "", self._reader
+        return made
+
+    def read(self, body: bytes, signature: Signature) -> Table:
+        """The rows of a body.
+
+        Raises:
+            RequestError: It is not in this form.
+        """
+        return self._reader(self, body, signature)
 
     def _other(self, kind: bytes) -> Reader:
         if kind == frames.ARROW:
-            return self._arrow
+            return Form._arrow
         if self._inference and binary.HEAD_LENGTH in self._headers:
-            return self._binary
+            return Form._binary
         if kind == answers.JSON:
-            return self._json
+            return Form._json
         if kind == b"text/csv" and not self._inference:
-            return self._csv
+            return Form._csv
         csv = "" if self._inference else ", text/csv"
         raise RequestError(
             415, f"send application/json{csv} or {frames.ARROW.decode()} and say so in Content-Type"
@@ -69,7 +82,6 @@ class Form:
 
     def _said(self, request: dict[str, object]) -> None:
         """What an inference request says besides its rows."""
-        self.told = True
         name = request.get("id", "")
         if not isinstance(name, str) or len(name) > 128:
             raise MalformedError("id: expected a text of at most 128 characters")

@@ -22,7 +22,7 @@ class Head:
 
     Attributes:
         length: Bytes of the body that it announces.
-        form: Of its requests; None: not looked at yet.
+        form: Of which each of its requests gets one; None: not looked at yet.
     """
 
     __slots__ = ("_names", "call", "form", "headers", "length", "path", "route")

@@ -14,6 +14,9 @@ Shadow = Callable[[Batch, Outputs, Call], None]
 #: Answers ``(scope, body)`` with ``(status, JSON document)``; ``scope["modelyard.caller"]`` is who asks.
 AdminHandler = Callable[[Mapping[str, Any], bytes], Awaitable[tuple[int, Any]]]
 
+#: What :meth:`Log.append` is given.
+Entry = tuple[str, str, str, Call, Batch, Outputs, float]
+
 
 @dataclass(slots=True)
 class Choice:
@@ -77,7 +80,11 @@ class Backlog(Protocol):
 
 
 class Log(Protocol):
-    """The prediction log. Its methods return when what they were given survives this process."""
+    """The prediction log. Its methods return when what they were given survives this process.
+
+    Where a log has ``append_all(entries: Sequence[Entry])``, answers that become ready together are recorded
+    together: all of them when it returns, and perhaps some when it raises OSError.
+    """
 
     def append(
         self,

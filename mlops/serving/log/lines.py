@@ -82,7 +82,7 @@ class Plan:
         self._bare = bool(kept) and len(self._names) == width and not self._hashes
         seen = [self._names[index] for index in kept]
         hidden = [name for name in self._names if not policy.hashed.get(name, True)]
-        self.definition = b'{"shape":%d,"names":"%b","hidden":"%b"}\n' % (
+        self.definition = b'{"shape":%d,"names":"%b","hidden":"%b"}' % (
             self.shape,
             quoted(orjson.dumps(seen)),
             quoted(orjson.dumps(hidden)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,22 @@ def found(folder: Path) -> list[Waiting]:
         kind, model = path.parent.parent.name, path.parent.name
         waiting.append(Waiting(int(number), writer, kind, model, path, rows, size, recovered=True))
     return sorted(waiting)
+
+
+def parcels(waiting: Iterable[Waiting]) -> list[list[Waiting]]:
+    """Segments of one table, in order, cut into commits: one writer each, so that its last number speaks for
+    all of them, and no more bytes than a segment may have."""
+    made: list[list[Waiting]] = []
+    size = 0
+    for each in waiting:
+        last = made[-1][-1] if made else None
+        same = last is not None and (last.writer, last.recovered) == (each.writer, each.recovered)
+        if not same or size + each.bytes > ROTATE_BYTES:
+            made.append([])
+            size = 0
+        made[-1].append(each)
+        size += each.bytes
+    return made
 
 
 def model_name_fault(name: str) -> str:

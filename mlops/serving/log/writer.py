@@ -27,7 +27,7 @@ from mlops.data.tables import location, options
 from mlops.serving.log import tables
 from mlops.serving.log.lines import Encoder, Plan, text
 from mlops.serving.log.policy import UNSAID, Policy
-from mlops.serving.log.segments import ROTATE_BYTES, Segment, Waiting, found
+from mlops.serving.log.segments import ROTATE_BYTES, Segment, Waiting, found, parcels
 from mlops.serving.log.upkeep import Upkeep
 from mlops.serving.rows import Batch, Call, Outputs
 
@@ -110,12 +110,26 @@ class PredictionLog:
         Raises:
             OSError: The disk is full or gone; the caller must not acknowledge.
         """
+        self.append_all([(model, version, arm, call, batch, outputs, latency_seconds)])
+
+    def append_all(self, answers: Sequence[tuple[str, str, str, Call, Batch, Outputs, float]]) -> None:
+        """Record several answers, as :meth:`append` does one, with one write a table; nothing is written
+        before all are formatted.
+
+        Raises:
+            OSError: As there, for all of them.
+        """
         if not self._policy.enabled:
             return
         now = time.time_ns() // 1000
-        lines, plan = self._encoder.answered(version, arm, call, batch, outputs, latency_seconds, now)
-        if lines:
-            self._write(_SHADOW if arm == _SHADOW else "predictions", model, lines, plan)
+        tables: dict[tuple[str, str], list[tuple[list[bytes], Plan | None]]] = {}
+        for model, version, arm, call, batch, outputs, seconds in answers:
+            made = self._encoder.answered(version, arm, call, batch, outputs, seconds, now)
+            if made[0]:
+                kind = _SHADOW if arm == _SHADOW else "predictions"
+                tables.setdefault((kind, model), []).append(made)
+        for table, parts in tables.items():
+            self._write(*table, parts)
 
     def fail(
         self,
@@ -141,7 +155,7 @@ class PredictionLog:
         words = UNSAID if self._policy.hashed else sentence
         now = time.time_ns() // 1000
         line = self._encoder.failed(version, arm, call, reason, words, batch, latency_seconds, now)
-        self._write("failures", model, [line])
+        self._write("failures", model, [([line], None)])
 
     def label(
         self,
@@ -174,20 +188,27 @@ class PredictionLog:
             for each, value, moment in zip(ids, values, times or [None] * len(ids), strict=True)
         ]
         if lines:
-            self._write("labels" if name == "label" else "outcomes", model, lines)
+            self._write("labels" if name == "label" else "outcomes", model, [(lines, None)])
 
-    def _write(self, kind: str, model: str, lines: list[bytes], plan: Plan | None = None) -> None:
-        data = b"\n".join(lines) + b"\n"
+    def _write(self, kind: str, model: str, parts: Sequence[tuple[list[bytes], Plan | None]]) -> None:
+        """Lines, with the definitions that this segment lacks before them."""
         with self._lock:
             segment = self._open.get((kind, model))
             if segment is None or segment.bytes > ROTATE_BYTES:
                 self._close(kind, model)
                 segment = self._open[kind, model] = Segment(self._new_path(kind, model))
-            if plan is None or plan.shape in segment.shapes:
-                segment.append(data, len(lines))
-            else:
-                segment.append(plan.definition + data, len(lines))
-                segment.shapes.add(plan.shape)
+            found: list[bytes] = []
+            rows, defined = 0, set[int]()
+            for lines, plan in parts:
+                if plan is not None and plan.shape not in segment.shapes and plan.shape not in defined:
+                    defined.add(plan.shape)
+                    found.append(plan.definition)
+                found += lines
+                rows += len(lines)
+            found.append(b"")
+            segment.append(b"\n".join(found), rows)
+            # Only now: what could not be written defines nothing.
+            segment.shapes |= defined
 
     def _new_path(self, kind: str, model: str) -> Path:
         # Microseconds order the segments of several lives; a clock set back cannot lower the number in one.
@@ -257,7 +278,7 @@ class PredictionLog:
             sorted(waiting, key=lambda each: (each.kind, each.model)), lambda each: (each.kind, each.model)
         ):
             try:
-                for parcel in _parcels(mine):
+                for parcel in parcels(mine):
                     self._commit(kind, model, parcel)
             except Exception as error:
                 # One table that cannot be written must not hold up the others.
@@ -370,22 +391,6 @@ def _properties() -> Any:
         compression_level=1,
         column_properties=dict.fromkeys(("id", "request", "features", "score", "latency_ms"), plain),
     )
-
-
-def _parcels(waiting: Any) -> list[list[Waiting]]:
-    """Segments of one table, in order, cut into commits: one writer each, so that its last number speaks for
-    all of them, and no more bytes than a segment may have."""
-    parcels: list[list[Waiting]] = []
-    size = 0
-    for each in waiting:
-        last = parcels[-1][-1] if parcels else None
-        same = last is not None and (last.writer, last.recovered) == (each.writer, each.recovered)
-        if not same or size + each.bytes > ROTATE_BYTES:
-            parcels.append([])
-            size = 0
-        parcels[-1].append(each)
-        size += each.bytes
-    return parcels
 
 
 def _number(value: float) -> bytes:

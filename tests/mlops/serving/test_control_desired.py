@@ -11,6 +11,7 @@ from blueprints.errors import ExitCode, Problem
 from mlops.serving.control.desired import Desired, Moved
 from mlops.serving.rollout import machine
 from mlops.serving.rollout.state import Deployment
+from mlops.serving.rollout.strategy import parse
 from tests.mlops.serving.control_parts import Registry, registry
 
 
@@ -106,3 +107,18 @@ def test_a_deleted_model_is_forgotten_but_not_one_deployed_meanwhile(tmp_path: P
     desired.sync()
     assert set(desired.states) == {"new"}
     assert [each.name for each in tmp_path.glob("*.json")] == ["new.json"]
+
+
+def test_an_alias_moved_before_our_own_word_got_there_is_not_lost(tmp_path: Path, away: Registry) -> None:
+    away.add("m", champion="3", tag=champion("1", 3).to_tag(), versions=("1", "2", "3"))
+    desired = Desired(tmp_path, away.client, writes=True)
+    rolling = machine.deploy(champion("1", 3), "2", parse("rolling"), now=2.0, by="ann")
+    desired.put("m", rolling)
+    assert desired.sync() == [Moved("m", "3")], "a person moved it while version 2 was on its way"
+    assert away.models["m"]["aliases"]["champion"] == "3"
+    assert away.state("m") == rolling
+    # The alias of a candidate that went back is our own to put back.
+    away.add("m", champion="2", tag=rolling.to_tag())
+    desired.put("m", machine.rollback(rolling, now=3.0, by="ann"))
+    assert desired.sync() == []
+    assert away.models["m"]["aliases"]["champion"] == "1"

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mlops.serving.gateway import server as serving
 from mlops.serving.gateway.callers import FixedCallers
 from mlops.serving.gateway.heads import Head
 from mlops.serving.gateway.limits import Gate, Limits, before
+from mlops.serving.gateway.predict import Owed
 from mlops.serving.rows import BusyError, Runtime
 from tests.mlops.serving.gateway_parts import Onnx, Sum, Yard, columns, logistic, yard
 
@@ -336,16 +337,17 @@ async def test_a_quick_answer_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) 
         ({"inputs": [row]}, {"connection": "close"}),
     ]
     async with live(Onnx(logistic(), names)) as (address, here):
-        used: list[bytes | None] = []
+        used: list[object] = []
         quick, learned = here.gateway.quick, here.gateway._quick
 
         def watched(path: bytes, headers: list[tuple[bytes, bytes]], text: bytes) -> bytes | None:
-            used.append(quick(path, headers, text))
-            return used[-1]
+            answer = quick(path, headers, text)
+            used.append(answer)
+            return answer
 
         again = here.gateway.again
 
-        def watched_again(head: Head, text: bytes) -> bytes | None:
+        def watched_again(head: Head, text: bytes) -> Owed | bytes | None:
             answer = again(head, text)
             if answer is not None:
                 used.append(answer)
@@ -445,6 +447,59 @@ async def test_a_head_that_comes_again_is_read_once_and_asked_each_time() -> Non
         # A token that is taken away is refused although its head is known.
         here.gateway._callers = FixedCallers("another")
         assert (await answer_to(address, whole)).startswith(b"HTTP/1.1 401")
+
+
+async def test_answers_of_one_turn_are_recorded_together_and_each_is_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"f{index}" for index in range(20)]
+    head = HEAD.replace(b"/invocations/sum", b"/v2/models/lr/infer")
+    async with live(Onnx(logistic(), names)) as (address, here):
+        taken: list[int] = []
+        settle = here.gateway.settle
+
+        def watched(owed: Sequence[Owed]) -> list[bytes]:
+            taken.append(len(owed))
+            return settle(owed)
+
+        monkeypatch.setattr(here.gateway, "settle", watched)
+        monkeypatch.setattr(serving, "ROUND_SECONDS", 5.0)
+
+        def request(index: int, wrong: bool = False) -> bytes:
+            # One in two names itself, one in five wants bytes; all heads are the same.
+            more: dict[str, Any] = {"id": f"r{index:02}"} if index % 2 else {"x1": "_"}
+            more |= {"parameters": {"binary_data_output": not index % 5}}
+            tensor = {"name": "x", "shape": [1, 20], "data": ["a" if wrong else 0.5] + [0.5] * 19}
+            body = orjson.dumps({"inputs": [tensor], **more}).ljust(330)
+            return head + b"content-length: %d\r\n\r\n" % len(body) + body
+
+        await answer_to(address, request(1), request(1), pause=0.1)
+        host, port = address.split(":")
+        both = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
+        for round_ in range(3):
+            taken.clear()
+            here.log.full = round_ == 2
+            for index, (_, writer) in enumerate(both):
+                writer.write(request(index, wrong=index == 7))
+            # The loop that writes is the one that serves: it finds all of them at once.
+            found = [await asyncio.wait_for(reader.read(65536), 5) for reader, _ in both]
+            assert max(taken) > 5
+            for index, text in enumerate(found):
+                status = 400 if index == 7 else 503 if here.log.full else 200
+                assert text.startswith(b"HTTP/1.1 %d " % status), text
+                if status != 200:
+                    continue
+                assert (b"inference-header-content-length" in text) == (not index % 5)
+                assert ([b'"id":"r%02d"' % each in text for each in range(20) if each != index]) == [
+                    False
+                ] * 19
+                assert (b'"id":"r%02d"' % index in text) == bool(index % 2)
+        evidence = here.evidence("lr")
+        assert evidence.rows == len(here.log.rows) == 2 + 2 * 19
+        assert evidence.errors["gateway"] == 19
+        assert len({row[3].id for row in here.log.rows}) == len(here.log.rows)
+        for _, writer in both:
+            writer.close()
 
 
 async def test_a_fault_of_ours_on_the_quick_way_is_told() -> None:

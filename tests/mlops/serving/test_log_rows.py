@@ -40,6 +40,38 @@ def mixed(ids: list[str], email: str = "ann@example.org") -> Batch:
     return Batch(MIXED, len(ids), None, columns, ids, [5] * len(ids))
 
 
+def test_answers_recorded_together_are_those_recorded_alone(tmp_path: Path) -> None:
+    made = environment(tmp_path)
+    log = PredictionLog(tmp_path / "log", made)
+    other = Signature((Column("z", "double"), Column("y", "double")))
+    score = Outputs(np.full(2, 0.5))
+    entries = [
+        ("m", "1", "champion", Call("q"), batch(["a", "b"]), score, 0.1),
+        ("m", "2", "canary", Call("r"), batch(["c", "d"], signature=other), score, 0.1),
+        ("m", "2", "shadow", Call("r"), batch(["c", "d"], signature=other), score, 0.1),
+        ("n", "1", "champion", Call("s"), batch(["e", "f"]), score, 0.1),
+        ("m", "1", "champion", Call("t"), mixed(["g", "h"]), score, 0.1),
+        ("m", "1", "champion", Call("u"), batch(["i", "j"]), score, 0.1),
+    ]
+    log.append_all(entries)
+    log.append_all([])
+    assert log.backlog("m").rows == 8
+    few = Outputs(np.full(1, 0.5))
+    with pytest.raises(IndexError):
+        log.append_all([entries[0], ("m", "1", "champion", Call("v"), batch(["k", "l"]), few, 0.1)])
+    assert log.backlog("m").rows == 8
+    log.flush()
+    alone = PredictionLog(tmp_path / "alone" / "log", other_made := environment(tmp_path / "alone"))
+    for entry in entries:
+        alone.append(*entry)
+    alone.flush()
+    for kind, model in (("predictions", "m"), ("shadow", "m"), ("predictions", "n")):
+        together, single = (
+            sorted(rows(each, kind, model), key=lambda row: str(row["id"])) for each in (made, other_made)
+        )
+        assert [{**row, "time": 0} for row in together] == [{**row, "time": 0} for row in single]
+
+
 def test_a_row_says_everything(tmp_path: Path) -> None:
     made = environment(tmp_path)
     log = PredictionLog(tmp_path / "log", made)
