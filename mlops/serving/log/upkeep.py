@@ -13,8 +13,8 @@ from blueprints.environment import VARIABLE, Environment
 
 
 class Upkeep:
-    """Starts :mod:`mlops.serving.log.compact` every quarter of an hour: a process that commits to a table holds
-    about 0.1 MB for each of its files, until they are merged."""
+    """Starts :mod:`mlops.serving.log.compact` every 15 minutes: a process that commits to a table holds about
+    0.1 MB for each of its files, until they are merged."""
 
     def __init__(self, environment: Environment, seconds: float = 900.0) -> None:
         self._variables = {VARIABLE: json.dumps(environment.revealed())}

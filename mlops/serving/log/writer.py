@@ -60,7 +60,7 @@ class PredictionLog:
         environment: Where the tables are.
         policy: What may be recorded.
         interval: Seconds between two commits.
-        leader: Merge small files of the tables once an hour: one replica does it for all.
+        leader: Merge small files of the tables now and then: one replica does it for all.
     """
 
     def __init__(
