@@ -288,7 +288,7 @@ def process(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         "from mlops.serving.gateway.server import serve\n"
         "made = socket.socket(); made.bind(('127.0.0.1', 0)); made.listen(100)\n"
         "print(made.getsockname()[1], flush=True)\n"
-        "serve(Gateway(OneArm(Sum(columns('a', 'b'), seconds=0.5)), MemoryLog(), Tokens()), [made])\n"
+        "serve(Gateway(OneArm(Sum(columns('a', 'b'), seconds=4.0)), MemoryLog(), Tokens()), [made])\n"
     )
     root = Path(__file__).parents[3]
     made = subprocess.Popen(
@@ -315,7 +315,10 @@ async def test_what_was_begun_is_answered_before_the_process_ends(tmp_path: Path
                 asyncio.create_task(client.post(f"{url}/invocations/sum", json={"inputs": [[index, 1]]}))
                 for index in range(20)
             ]
-            await asyncio.sleep(0.25)
+            # Begun is what the gateway has, however long that takes on this machine.
+            begun = 'modelyard_in_flight{model="sum"} 20'
+            while begun not in (await client.get(f"{url}/metrics")).text:
+                assert not any(each.done() for each in asked)
             made.terminate()
             answers = await asyncio.gather(*asked)
         assert [each.json()["predictions"] for each in answers] == [[index + 1.0] for index in range(20)]
