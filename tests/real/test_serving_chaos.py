@@ -49,9 +49,14 @@ def models(yard: RealYard) -> Models:
     return made
 
 
+#: Callers at once. A replica that is killed may cost each one request: what the dead process had not read,
+#: its kernel answers with a reset, and HAProxy repeats a connection that was closed but not one that was reset.
+_CALLERS = 4
+
+
 @contextmanager
 def load(yard: RealYard, name: str, pause: float = 0.02) -> Iterator[Load]:
-    with steady(yard.url, TOKEN, _MODEL, 4, pause, name) as made:
+    with steady(yard.url, TOKEN, _MODEL, _CALLERS, pause, name) as made:
         yield made
     _ANSWERED.update(made.ids)
     say(f"{name}: {len(made.ids)} answered, {len(made.failed)} failed {made.failed[:3]}")
@@ -116,7 +121,7 @@ def test_what_is_killed_and_stopped_in_turn_costs_no_answer(yard: RealYard, mode
                 time.sleep(1)
             both_serve(yard)
             goes_on(running)
-        assert len(running.failed) <= 1, (number, running.failed)
+        assert len(running.failed) <= _CALLERS, (number, running.failed)
 
 
 def test_a_rollback_needs_no_registry_and_reaches_it_later(yard: RealYard, models: Models) -> None:
@@ -145,7 +150,7 @@ def test_a_rollback_needs_no_registry_and_reaches_it_later(yard: RealYard, model
         until(lambda: yard.state(_MODEL, 1).champion == first)
     say(f"rollback with MLflow down: {took:.2f} s at the gateway")
     assert took < 5
-    assert len(running.failed) <= 1
+    assert len(running.failed) <= _CALLERS
     until(lambda: yard.tracking.model(_MODEL).aliases["champion"] == first)
     both_serve(yard)
 
@@ -184,7 +189,7 @@ def test_a_gateway_starts_from_its_disk_and_notices_damage(yard: RealYard, model
             replica.start()
             client = yard.client(2)
             until(lambda: client.predict(_MODEL, [{"x": 1.0, "y": 2.0}]) == [3.0], 60)
-        assert len(running.failed) <= 1
+        assert len(running.failed) <= _CALLERS
         replica.kill()
         entry = yard.folder / "gateway-2" / "versions" / _MODEL / str(champion)
         victim = next(each for each in (entry / "model").rglob("*.py"))
@@ -232,7 +237,7 @@ def test_a_canary_goes_on_when_the_leading_replica_dies(yard: RealYard, models: 
         with yard.replicas[0].down():
             assert set(running.since(1.0)) <= {str(champion), version}
         after = settled(yard)
-    assert len(running.failed) <= 1
+    assert len(running.failed) <= _CALLERS
     assert after.rollout is not None
     if kind == "good":
         assert after.champion == version
@@ -310,7 +315,7 @@ def test_flips_deployments_rollbacks_and_kills_in_a_row(yard: RealYard, models: 
                 both_serve(yard)
         for number in (1, 2):
             front.weight(f"r{number}", 100)
-    assert len(running.failed) <= 3
+    assert len(running.failed) <= 3 * _CALLERS
 
 
 def test_nothing_that_was_answered_is_missing_or_doubled(yard: RealYard, models: Models) -> None:
