@@ -50,7 +50,7 @@ def models(yard: RealYard) -> Models:
 
 
 #: Callers at once. A replica that is killed may cost each one request: what the dead process had not read,
-#: its kernel answers with a reset, and HAProxy repeats a connection that was closed but not one that was reset.
+#: its kernel answers with a reset, and HAProxy repeats what was closed but not what was reset.
 _CALLERS = 4
 
 

@@ -159,7 +159,7 @@ async def test_weights_drain_and_kills_under_load(tmp_path: Path) -> None:
                 made.start(number)
                 await made.until(f"r{number}", "UP")
             await asyncio.sleep(0.3)
-        # A kernel resets what the dead process had not read, which HAProxy does not repeat: one a caller at most.
+        # The kernel resets what a dead process had not read, and HAProxy does not repeat that: one a caller.
         assert len(running.failed) <= 3 * 8
         assert running.answered.total() > 500
 
