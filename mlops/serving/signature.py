@@ -56,21 +56,6 @@ class Signature:
         kind = kinds.pop() if len(kinds) == 1 else ""
         return DTYPES[kind] if kind in ("double", "float", "long", "integer") else ""
 
-    @classmethod
-    def from_mlflow(cls, inputs: Any) -> Signature:
-        """From an ``mlflow.types.Schema`` of inputs, or None."""
-        if inputs is None:
-            return cls()
-        if inputs.is_tensor_spec():
-            first = inputs.inputs[0]
-            return cls(tensor=Tensor(first.name or "", str(first.type), tuple(first.shape)))
-        return cls(
-            tuple(
-                Column(str(each.name or index), str(getattr(each.type, "name", each.type)), each.required)
-                for index, each in enumerate(inputs.inputs)
-            )
-        )
-
     def to_json(self) -> dict[str, Any]:
         """Plain data, for the cache of artifacts."""
         columns = [[each.name, each.kind, each.required] for each in self.columns]

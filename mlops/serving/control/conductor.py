@@ -16,7 +16,7 @@ from mlops.serving.control.desired import Desired, stamp
 from mlops.serving.control.peers import Peers, Report
 from mlops.serving.control.ports import Ended, Judge, Listener, Replica, Seen
 from mlops.serving.control.routing import Routing
-from mlops.serving.fleet import Fleet, Key
+from mlops.serving.fleet import Fault, Fleet, Key
 from mlops.serving.rollout import machine
 from mlops.serving.rollout.state import Deployment, Verdict
 from mlops.serving.rollout.weights import table
@@ -372,5 +372,5 @@ def _mark(state: Deployment) -> str:
     return f"{rollout.id}:{rollout.step}:{rollout.since}" if rollout else ""
 
 
-def _final(fault: Any) -> bool:
-    return bool(fault.final) or fault.attempts >= _ATTEMPTS
+def _final(fault: Fault) -> bool:
+    return fault.final or fault.attempts >= _ATTEMPTS

@@ -13,10 +13,11 @@ from urllib.parse import quote
 
 from blueprints.errors import Problem
 from mlops.serving.rollout.state import TAG, Deployment
+from mlops.serving.rollout.weights import CHAMPION, SHADOW
 from mlops.tracking.client import TrackingClient
 from mlops.tracking.entities import RegisteredModel
 
-CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
+CHALLENGER = "challenger"
 log = logging.getLogger(__name__)
 
 

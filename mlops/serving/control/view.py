@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -70,8 +71,6 @@ class View:
         }
 
     def _arms(self, model: str, state: Deployment) -> list[dict[str, Any]]:
-        import time
-
         dealt = table(state, time.time())
         arms = [(arm.name, arm.version, arm.weight) for arm in dealt.arms]
         if dealt.shadow:

@@ -48,11 +48,6 @@ class ServerStats:
     redispatches: int
     failed: int
 
-    @property
-    def draining(self) -> bool:
-        """It gets no new requests, by command, and still answers its health check."""
-        return self.status.startswith(("DRAIN", "MAINT"))
-
 
 class FrontClient:
     """One front's Runtime API; a connection a command, so that it may be shared between threads.
