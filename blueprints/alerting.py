@@ -106,6 +106,8 @@ class AlertsSpec(Section):
     """Good windows in a row before an alert resolves."""
     keep_firing_minutes: Annotated[float, Field(ge=0, le=10080)] = 0.0
     """Minutes an alert goes on firing after its last bad window."""
+    effect: Annotated[float, Field(ge=1, le=1000)] = 1.0
+    """Times its floor that an effect reaches before drift, missing values, predictions or concepts alert."""
     min_rows: Annotated[int, Field(ge=0)] = 100
     """Windows with fewer rows alert nobody, burn rates and missing data apart."""
     important: Annotated[float, Field(ge=0, le=1)] = 0.1

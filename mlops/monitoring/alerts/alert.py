@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mlops.monitoring.distribution import Distribution
 
@@ -138,3 +138,8 @@ class Window:
     kind: str = "rows"
     invalid: Mapping[str, int] = field(default_factory=dict)
     good: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """A time with its zone: SQLite gives times back without, and all of ours are UTC."""
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

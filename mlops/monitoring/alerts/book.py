@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from blueprints.alerting import AlertsSpec
 from mlops.monitoring.alerts import burn, silences
-from mlops.monitoring.alerts.alert import OPEN, Alert, Observation, Window
+from mlops.monitoring.alerts.alert import OPEN, Alert, Observation, Window, aware
 from mlops.monitoring.alerts.notice import Notice, notices, owed
 from mlops.monitoring.alerts.policy import Policy, causes, covered_by
 from mlops.monitoring.alerts.silences import Silences
-from mlops.monitoring.alerts.store import AlertStore, aware
+from mlops.monitoring.alerts.store import AlertStore
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

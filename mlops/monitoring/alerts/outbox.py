@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mlops.monitoring.alerts.alert import aware
 from mlops.monitoring.alerts.notice import Notice
-from mlops.monitoring.alerts.store import AlertStore, aware
+from mlops.monitoring.alerts.store import AlertStore
 
 #: Seconds before the first retry, doubled each time up to the longest.
 _FIRST, _LONGEST = 5.0, 900.0

@@ -14,6 +14,8 @@ from mlops.monitoring.finding import Finding
 
 #: Kinds that one look decides: it is no sample of something noisy.
 _AT_ONCE = ("infrastructure", "rollout", "pipeline", "source", "no_data")
+#: Kinds whose effects the spec may ask more of.
+_BY_EFFECT = ("drift", "missing", "prediction", "concept")
 #: Counts and burn rates carry their own minimum.
 BURN = "burn"
 
@@ -65,7 +67,7 @@ class Policy:
                     loudest.effect,
                     loudest.floor,
                     loudest.p_adjusted,
-                    loudest.found and level != "none",
+                    loudest.found and level != "none" and self._large(loudest),
                     loudest.sentence,
                     window.start,
                     window.end,
@@ -76,6 +78,9 @@ class Policy:
                 )
             )
         return seen
+
+    def _large(self, finding: Finding) -> bool:
+        return finding.family not in _BY_EFFECT or abs(finding.effect) >= self.spec.effect * finding.floor
 
     def _level(self, finding: Finding, feature: str, moved: bool, model: str) -> str:
         return next(r.notify for r in self.rules if _fits(r, finding, feature, moved, model))

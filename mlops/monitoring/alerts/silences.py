@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from blueprints.errors import UsageProblem
-from mlops.monitoring.alerts.alert import Alert
-from mlops.monitoring.alerts.store import AlertStore, aware
+from mlops.monitoring.alerts.alert import Alert, aware
+from mlops.monitoring.alerts.store import AlertStore
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mlops.monitoring.alerts.alert import LEVELS, OPEN, Alert, Observation, Window
+from mlops.monitoring.alerts.alert import LEVELS, OPEN, Alert, Observation, Window, aware
 from mlops.monitoring.alerts.lifecycle import Persistence, step
 from mlops.monitoring.distribution import Distribution
 
@@ -279,11 +279,6 @@ def _dumped(distribution: Distribution) -> str:
 def _loaded(text: str) -> Distribution:
     labels, shares = json.loads(text)
     return Distribution(tuple(labels), tuple(shares))
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    """A time with its zone: SQLite gives times back without, and all of ours are UTC."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _values(alert: Alert) -> dict[str, Any]:
