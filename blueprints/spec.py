@@ -159,7 +159,11 @@ class MonitoringSpec(Section):
     interval_seconds: Annotated[float, Field(ge=0.5, le=86400)] = 5.0
     """Seconds between two looks at the prediction log."""
     window_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
-    """Predictions in one comparison window."""
+    """Predictions in one block: what is profiled and compared together."""
+    window_blocks: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Newest blocks that make a window; above 1 windows slide by one block."""
+    look_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Seconds for one model in one look; what is left goes on at the next, so that none waits for another."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """Share of windows without any change in which a drift alert may still appear, over all features."""
     alerts: AlertsSpec = AlertsSpec()

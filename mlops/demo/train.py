@@ -16,7 +16,7 @@ from typing import Any
 from blueprints.environment import Environment
 from mlops.access import variables
 from mlops.demo.source import Source
-from mlops.monitoring.reference import build_reference, measure
+from mlops.monitoring.service.reference import build_reference, measure
 from mlops.serving.rollout.weights import CHAMPION
 from mlops.serving.runtime.register import attach
 from mlops.tracking.client import TrackingClient
@@ -54,6 +54,7 @@ def train(environment: Environment, source: Source) -> str:
                 scores.tolist(),
                 unseen[source.target].tolist(),
                 source.task,
+                _log_importance(mlflow, model, source, unseen),
             )
             mlflow.log_text(reference.to_json(), "modelyard/reference.json")
             info = mlflow.sklearn.log_model(
@@ -66,7 +67,6 @@ def train(environment: Environment, source: Source) -> str:
                 **_serialization(model),
             )
             version = str(info.registered_model_version)
-            _log_importance(mlflow, model, source, unseen)
             run_id = run.info.run_id
         attach(environment, source.model, version, features)
     client = TrackingClient(environment.tracking, timeout=30)
@@ -120,8 +120,8 @@ def _metrics(source: Source, scores: Any, labels: Any) -> dict[str, float]:
     return found
 
 
-def _log_importance(mlflow: Any, model: Any, source: Source, unseen: Any) -> None:
-    """Permutation importance on a sample (Breiman, Machine Learning 45, 2001), as an artifact."""
+def _log_importance(mlflow: Any, model: Any, source: Source, unseen: Any) -> dict[str, float]:
+    """Permutation importance on a sample (Breiman, Machine Learning 45, 2001), also as an artifact."""
     from sklearn.inspection import permutation_importance
 
     sample = unseen.sample(min(2000, len(unseen)), random_state=0)
@@ -130,6 +130,7 @@ def _log_importance(mlflow: Any, model: Any, source: Source, unseen: Any) -> Non
     )
     importance = dict(zip(source.features, map(float, found.importances_mean), strict=True))
     mlflow.log_dict(importance, "modelyard/importance.json")
+    return importance
 
 
 def _commit() -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Does a window differ from the reference? Tests per feature, corrected together, gated by effect.
+"""Does a window differ from the reference? Tests per column, corrected together, gated by effect.
 
-- numbers: Kolmogorov-Smirnov two-sample statistic on the reference's quantile bins, with the asymptotic
-  p-value of Smirnov (Annals of Mathematical Statistics 19, 1948); on bins it is conservative.
+- numbers: Kolmogorov-Smirnov two-sample statistic on the profile's bins, with the asymptotic p-value of
+  Smirnov (Annals of Mathematical Statistics 19, 1948); on bins it is conservative.
 - categories: Pearson's chi-squared for two samples (Phil. Mag. 50, 1900), cells whose expected count is under
   5 pooled (Cochran, Biometrics 10, 1954).
 - missing values: two-proportion z test.
@@ -15,82 +15,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 
 from mlops.monitoring.distribution import Distribution
-from mlops.monitoring.reference import (
-    FeatureReference,
-    Reference,
-    as_numbers,
-    as_words,
-    count_numbers,
-    count_words,
-)
-
-Kind = Literal["drift", "missing"]
+from mlops.monitoring.finding import Family, Finding
+from mlops.monitoring.profile import Categories, Column, Numbers, Profile
+from mlops.monitoring.profile.columns import aligned
 
 #: The least Kolmogorov-Smirnov distance, or total variation distance of categories, that is worth an alert.
 MIN_EFFECT = 0.1
 #: The least change in the share of missing values that is worth one.
 MIN_MISSING = 0.05
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One test of one feature in one window.
-
-    Attributes:
-        statistic: ``ks``, ``chi2`` or ``missing``.
-        effect: Size of the difference, 0 to 1: KS distance, total variation, change of the missing share.
-        p_value: Corrected for all tests of the window.
-        drifted: Significant and large enough.
-    """
-
-    feature: str
-    kind: Kind
-    statistic: str
-    effect: float
-    threshold: float
-    p_value: float
-    drifted: bool
-    reference: Distribution
-    current: Distribution
+_PICTURE = 12
+_REST = "(other)"
 
 
 def compare(
-    reference: Reference, columns: Mapping[str, Sequence[Any]], false_alarm_rate: float
+    reference: Profile,
+    current: Profile,
+    false_alarm_rate: float,
+    prediction: str = "prediction",
+    importance: Mapping[str, float] | None = None,
 ) -> tuple[Finding, ...]:
-    """Every feature of the reference against the window's column of that name.
+    """Every column of the window that the reference has.
 
     Args:
         reference: Of the model version that made the predictions.
-        columns: ``n`` values each; a feature without a column counts as all missing.
+        current: The window, made with ``like=reference``.
         false_alarm_rate: Highest share of undrifted windows with any drift finding, 0 to 1.
+        prediction: The column that is the model's output.
+        importance: Share of the output that each column explains.
     """
-    rows = max((len(values) for values in columns.values()), default=0)
-    raw: list[tuple[Finding, float]] = []
-    for name, feature in reference.features.items():
-        values = columns.get(name, [None] * rows)
-        raw += [_missing(name, feature, values), _shape(name, feature, values)]
-    corrected = holm([p for _, p in raw])
-    return tuple(
-        Finding(
-            each.feature,
-            each.kind,
-            each.statistic,
-            each.effect,
-            each.threshold,
-            p,
-            p < false_alarm_rate and each.effect >= each.threshold,
-            each.reference,
-            each.current,
+    raw: list[Finding] = []
+    for name, before in reference.columns.items():
+        now = current.columns.get(name)
+        if now is None:
+            continue
+        raw.append(_missing(name, before, now))
+        if type(before) is type(now):
+            raw.append(_shape(name, before, now, "prediction" if name == prediction else "drift"))
+    corrected = holm([each.p_value for each in raw])
+    made = []
+    for each, p_value in zip(raw, corrected, strict=True):
+        found = p_value < false_alarm_rate and each.effect >= each.floor
+        made.append(
+            replace(
+                each,
+                p_adjusted=p_value,
+                found=found,
+                severity="ticket" if found else "none",
+                importance=(importance or {}).get(each.column),
+            )
         )
-        for (each, _), p in zip(raw, corrected, strict=True)
-    )
+    return tuple(made)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -103,59 +82,56 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def counts_of(feature: FeatureReference, values: Sequence[Any]) -> tuple[tuple[int, ...], int]:
-    """``(counts in the reference's bins or categories, missing)`` of a column."""
-    if feature.kind == "number":
-        numbers = as_numbers(values)
-        if numbers is None:
-            # Words where numbers were: nothing of it can be placed in a bin.
-            return (0,) * len(feature.counts), len(values)
-        return count_numbers(numbers, feature.edges), int(np.isnan(numbers).sum())
-    words, missing = as_words(values)
-    return count_words(words, feature.labels), missing
-
-
-def _shape(name: str, feature: FeatureReference, values: Sequence[Any]) -> tuple[Finding, float]:
-    counts, _ = counts_of(feature, values)
-    if feature.kind == "number":
-        effect, p_value = kolmogorov_smirnov(feature.counts, counts)
-        statistic = "ks"
+def _shape(name: str, before: Column, now: Column, family: Family) -> Finding:
+    if isinstance(before, Numbers) and isinstance(now, Numbers):
+        bins, first, second = aligned(before, now)
+        effect, p_value = kolmogorov_smirnov(first.tolist(), second.tolist())
+        test, pictures = "ks", _numbers(before, now, bins, first, second)
     else:
-        effect, p_value = chi_squared(feature.counts, counts)
-        statistic = "chi2"
-    labels = feature.labels or _bin_labels(feature.edges)
-    finding = Finding(
-        name,
-        "drift",
-        statistic,
-        effect,
-        MIN_EFFECT,
-        p_value,
-        False,
-        Distribution(labels, _shares(feature.counts)),
-        Distribution(labels, _shares(counts)),
-    )
-    return finding, p_value
+        assert isinstance(before, Categories) and isinstance(now, Categories)
+        names = sorted({*before.counts, *now.counts}, key=lambda each: -before.counts.get(each, 0))
+        one, two = ([each.counts.get(name, 0) for name in names] for each in (before, now))
+        effect, p_value = chi_squared(one, two)
+        labels = [*names[: _PICTURE - 1], _REST] if len(names) > _PICTURE else names
+        test, pictures = "chi2", (_picture(labels, one), _picture(labels, two))
+    sentence = f"{name} differs from the reference by {effect:.2f} ({test})"
+    return Finding(
+        name, family, test, effect, effect, MIN_EFFECT, p_value, p_value, False, "none", sentence,
+        reference=pictures[0], current=pictures[1],
+    )  # fmt: skip
 
 
-def _missing(name: str, feature: FeatureReference, values: Sequence[Any]) -> tuple[Finding, float]:
-    _, missing = counts_of(feature, values)
-    before = feature.missing / feature.rows if feature.rows else 0.0
-    now = missing / len(values) if len(values) else 0.0
-    p_value = two_proportions(feature.missing, feature.rows, missing, len(values))
+def _missing(name: str, before: Column, now: Column) -> Finding:
+    one = before.missing / before.rows if before.rows else 0.0
+    two = now.missing / now.rows if now.rows else 0.0
+    p_value = two_proportions(before.missing, before.rows, now.missing, now.rows)
     labels = ("present", "missing")
-    finding = Finding(
-        name,
-        "missing",
-        "missing",
-        abs(now - before),
-        MIN_MISSING,
-        p_value,
-        False,
-        Distribution(labels, (1 - before, before)),
-        Distribution(labels, (1 - now, now)),
-    )
-    return finding, p_value
+    sentence = f"{name} is missing in {two:.1%} of rows, was {one:.1%}"
+    return Finding(
+        name, "missing", "missing", two, abs(two - one), MIN_MISSING, p_value, p_value, False, "none", sentence,
+        reference=Distribution(labels, (1 - one, one)), current=Distribution(labels, (1 - two, two)),
+    )  # fmt: skip
+
+
+def _numbers(
+    before: Numbers, now: Numbers, bins: object, first: object, second: object
+) -> tuple[Distribution, Distribution]:
+    """Shares in a dozen bins that hold about as many rows of the reference each."""
+    one, two = np.asarray(first, float), np.asarray(second, float)
+    frame = replace(before, bins=np.asarray(bins, np.int64), counts=np.asarray(first, np.int64))
+    low, _ = frame.edges()
+    total = one.sum() or 1.0
+    place = np.minimum((np.cumsum(one) - one) * _PICTURE / total, _PICTURE - 1).astype(int)
+    kept, starts = np.unique(place, return_index=True)
+    labels = tuple(f"from {low[start]:.4g}" for start in starts)
+    shares = [[float(each[place == group].sum()) for group in kept] for each in (one, two)]
+    return _picture(labels, shares[0]), _picture(labels, shares[1])
+
+
+def _picture(labels: Sequence[str], counts: Sequence[float]) -> Distribution:
+    folded = [*counts[: len(labels) - 1], sum(counts[len(labels) - 1 :])] if labels else []
+    total = sum(folded)
+    return Distribution(tuple(labels), tuple(each / total if total else 0.0 for each in folded))
 
 
 def kolmogorov_smirnov(first: Sequence[int], second: Sequence[int]) -> tuple[float, float]:
@@ -234,19 +210,3 @@ def two_proportions(first: int, n: int, second: int, m: int) -> float:
     if variance <= 0:
         return 1.0
     return math.erfc(abs(first / n - second / m) / math.sqrt(2 * variance))
-
-
-def _bin_labels(edges: Sequence[float]) -> tuple[str, ...]:
-    if not edges:
-        return ("all",)
-    shown = [f"{edge:.4g}" for edge in edges]
-    return (
-        f"< {shown[0]}",
-        *(f"{low} – {high}" for low, high in pairwise(shown)),
-        f"≥ {shown[-1]}",
-    )
-
-
-def _shares(counts: Sequence[int]) -> tuple[float, ...]:
-    total = sum(counts)
-    return tuple(count / total if total else 0.0 for count in counts)

@@ -16,7 +16,7 @@ from blueprints.errors import Problem, UsageProblem
 from mlops import demo
 from mlops.access import variables
 from mlops.demo import source as sources
-from mlops.monitoring.reference import ARTIFACT, Reference
+from mlops.monitoring.service.reference import ARTIFACT, Reference
 from mlops.serving.client import GatewayClient
 from mlops.tracking.client import TrackingClient
 from tests.conftest import Live
@@ -190,7 +190,7 @@ def test_train_serve_replay_once(live: Live, tmp_path: Path) -> None:
     assert {"auc", "logloss", "brier"} <= run.metrics.keys()
     assert [(each.context, bool(each.digest)) for each in run.inputs] == [("training", True)]
     reference = Reference.from_json(client.artifact(version.run_id, ARTIFACT))
-    assert set(reference.features) == {"x", "word", "prediction"}
+    assert set(reference.profile.columns) == {"x", "word", "prediction"}
     importance = json.loads(client.artifact(version.run_id, "modelyard/importance.json"))
     assert importance["x"] > importance["word"]
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from blueprints.errors import Problem
 from mlops.monitoring import drift
-from mlops.monitoring.reference import Reference, build_reference, describe, measure
+from mlops.monitoring.service.reference import Reference, build_reference, describe, measure
 
 
 @pytest.mark.parametrize("x", [0.25, 0.5, 0.9, 1.2, 1.63, 2.5])

@@ -19,7 +19,7 @@ from mlflow.pyfunc.model import PythonModel
 from blueprints.errors import Problem
 from mlops.governance.audit import AuditLog
 from mlops.monitoring.client import MonitorClient
-from mlops.monitoring.reference import ARTIFACT, build_reference
+from mlops.monitoring.service.reference import ARTIFACT, build_reference
 from tests.mlops.yard import Yard, opened, until
 
 _ROWS = 200

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from blueprints.spec import LogSpec
 from mlops.data.tables import location
-from mlops.monitoring.cursor import Cursor
+from mlops.monitoring.service.cursor import Cursor
 from mlops.serving.log import Policy, PredictionLog, read_predictions, row_ids
 from mlops.serving.log.compact import compact
 from mlops.serving.log.policy import UNSAID, unseen

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from blueprints.environment import StorageRef
-from mlops.monitoring.cursor import Cursor
+from mlops.monitoring.service.cursor import Cursor
 from mlops.serving.log import PredictionLog, read_predictions
 from mlops.serving.log.compact import compact
 from stacks.local.home import Home

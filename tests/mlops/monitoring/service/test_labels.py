@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from mlops.monitoring.monitor import newest
+from mlops.monitoring.service.labels import newest
 
 
 def test_a_repeated_label_counts_once_and_a_corrected_one_as_corrected() -> None:

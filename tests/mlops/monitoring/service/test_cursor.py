@@ -7,7 +7,7 @@ from pathlib import Path
 import deltalake
 import pyarrow as pa
 
-from mlops.monitoring.cursor import Cursor
+from mlops.monitoring.service.cursor import Cursor
 
 
 def append(uri: str, ids: list[str]) -> None:

@@ -1,0 +1,210 @@
+"""The monitor over HTTP."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from blueprints.errors import Problem, UsageProblem
+from mlops.governance.audit import AuditLog
+from mlops.monitoring import infrastructure, rollouts
+from mlops.monitoring.alerts import Alert, Alerts, Observation
+from mlops.monitoring.alerts.book import finding_rows
+from mlops.monitoring.alerts.metrics import CONTENT_TYPE, exposition
+from mlops.monitoring.service import views
+from mlops.monitoring.service.monitor import Monitor
+
+log = logging.getLogger(__name__)
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Api:
+    """The monitor over HTTP; everything but /health wants the bearer token."""
+
+    def __init__(self, monitor: Monitor, book: Alerts, token: str, audit: AuditLog | None) -> None:
+        self._monitor, self._book, self._token, self._audit = monitor, book, token, audit
+        self._store = book.store
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/health", self.health),
+                Route("/alerts", self._guarded(self.alerts)),
+                Route("/alerts/{number:int}", self._guarded(self.alert)),
+                Route("/alerts/{number:int}/acknowledge", self._guarded(self.acknowledge), methods=["POST"]),
+                Route("/observations", self._guarded(self.observe), methods=["POST"]),
+                Route("/models", self._guarded(self.models)),
+                Route("/windows/{model}", self._guarded(self.windows)),
+                Route("/findings/{model}", self._guarded(self.findings)),
+                Route("/performance/{model}", self._guarded(self.performance)),
+                Route("/profile/{model}", self._guarded(self.profile)),
+                Route("/timeline/{model}", self._guarded(self.timeline)),
+                Route("/metrics", self._guarded(self.metrics)),
+            ]
+        )
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+                return JSONResponse({"error": "send the monitoring token: Authorization: Bearer …"}, 401)
+            try:
+                return await handler(request)
+            except UsageProblem as problem:
+                return JSONResponse({"error": f"{problem.where}: {problem.what}"}, 400)
+            except Problem as problem:
+                return JSONResponse({"error": problem.what}, 503)
+            except Exception:
+                log.exception("request failed")
+                return JSONResponse({"error": "the monitor failed: modelyard logs monitor"}, 500)
+
+        return guarded
+
+    async def health(self, request: Request) -> Response:
+        """Alive; ``faults`` says what it cannot watch, and why."""
+        looked = self._monitor.looked
+        return JSONResponse(
+            {
+                "healthy": not self._monitor.faults,
+                "faults": dict(self._monitor.faults),
+                "looked": looked.isoformat() if looked else None,
+            }
+        )
+
+    async def alerts(self, request: Request) -> Response:
+        """Alerts; ``?state=`` firing, acknowledged or resolved."""
+        found = await run_in_threadpool(self._store.alerts, request.query_params.get("state"))
+        return JSONResponse({"alerts": [_plain(alert) for alert in found]})
+
+    async def alert(self, request: Request) -> Response:
+        """One alert."""
+        return _answer(await run_in_threadpool(self._store.alert, request.path_params["number"]))
+
+    async def acknowledge(self, request: Request) -> Response:
+        """Mark as seen: {who, why}; recorded in the audit log before it is done."""
+        number, body = request.path_params["number"], await _body(request)
+        if body is None:
+            return JSONResponse({"error": "expected a JSON object with who and why"}, 400)
+        before = await run_in_threadpool(self._store.alert, number)
+        if before is None:
+            return _answer(None)
+        who, why = str(body.get("who", "")), str(body.get("why", ""))
+        if self._audit is not None and before.state == "firing":
+            act = {"state": "acknowledged", "by": who}
+            await run_in_threadpool(
+                lambda: (
+                    self._audit
+                    and self._audit.append(
+                        "alert.acknowledge",
+                        f"alert {number} {before.model} {before.feature}",
+                        before={"state": before.state},
+                        after=act,
+                        why=why,
+                        source="service",
+                    )
+                )
+            )
+        return _answer(await run_in_threadpool(self._book.acknowledge, number, who, why))
+
+    async def observe(self, request: Request) -> Response:
+        """Take the report of an infrastructure check (:mod:`mlops.monitoring.infrastructure`) or of a rollout
+        (:mod:`mlops.monitoring.rollouts`); answers what fires of that kind now."""
+        body = await _body(request)
+        kind = str(body.get("kind")) if body else ""
+
+        def record() -> list[Alert]:
+            self._book.observe(self._seen(kind, body))
+            return [each for each in self._store.alerts("firing") if each.kind == kind]
+
+        firing = await run_in_threadpool(record)
+        return JSONResponse({"alerts": [_plain(alert) for alert in firing]})
+
+    def _seen(self, kind: str, body: Any) -> list[Observation]:
+        if kind == rollouts.KIND:
+            return rollouts.observations(rollouts.reported(body), self._store.alerts())
+        return infrastructure.observations(infrastructure.reported(body), self._store.alerts())
+
+    async def windows(self, request: Request) -> Response:
+        """The newest windows of a model."""
+        rows = await run_in_threadpool(self._store.windows, request.path_params["model"])
+        return JSONResponse({"windows": [{k: _text(v) for k, v in row.items()} for row in rows]})
+
+    async def models(self, request: Request) -> Response:
+        """How the watch of each model goes."""
+        states = self._monitor.states
+        return JSONResponse({"models": [asdict(states[name]) for name in sorted(states)]})
+
+    async def findings(self, request: Request) -> Response:
+        """Everything tested in the newest windows; ``?limit=`` windows, 20 unless told."""
+        limit = _whole(request, "limit", 20)
+        rows = await run_in_threadpool(finding_rows, self._store, request.path_params["model"], limit)
+        return JSONResponse({"findings": [_document(row) for row in rows]})
+
+    async def performance(self, request: Request) -> Response:
+        """The series of quality of the newest windows."""
+        model, limit = request.path_params["model"], _whole(request, "limit", 200)
+        rows = await run_in_threadpool(views.performance, self._store, model, limit)
+        return JSONResponse({"performance": [_document(row) for row in rows]})
+
+    async def profile(self, request: Request) -> Response:
+        """A column of the newest blocks against the reference: ``?column=``, ``?blocks=`` 1 unless told."""
+        model, column = request.path_params["model"], request.query_params.get("column", "")
+        number = _whole(request, "blocks", 1)
+        found = await run_in_threadpool(self._monitor.pictures, model, column, number)
+        return JSONResponse({"pictures": [asdict(each) for each in found]})
+
+    async def timeline(self, request: Request) -> Response:
+        """Deployments of versions and changes of alerts, oldest first."""
+        rows = await run_in_threadpool(views.timeline, self._store, request.path_params["model"])
+        return JSONResponse({"timeline": [_document(row) for row in rows]})
+
+    async def metrics(self, request: Request) -> Response:
+        """OpenMetrics text."""
+        return Response(await run_in_threadpool(exposition, self._store), media_type=CONTENT_TYPE)
+
+
+def _whole(request: Request, name: str, default: int) -> int:
+    try:
+        return min(1000, max(1, int(request.query_params.get(name, default))))
+    except ValueError:
+        raise UsageProblem(f"{name} is no whole number", where="query", expected="1 to 1000") from None
+
+
+def _document(row: dict[str, Any]) -> dict[str, Any]:
+    """As JSON: times as text, no figure as null."""
+    plain = {key: _text(value) for key, value in row.items()}
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in plain.items()}
+
+
+async def _body(request: Request) -> dict[str, Any] | None:
+    try:
+        body = await request.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _answer(alert: Alert | None) -> JSONResponse:
+    if alert is None:
+        return JSONResponse({"error": "no such alert"}, 404)
+    return JSONResponse(_plain(alert))
+
+
+def _plain(alert: Alert) -> dict[str, Any]:
+    return {key: _text(value) for key, value in asdict(alert).items()}
+
+
+def _text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,272 @@
+"""The monitor: reads what is new in the prediction log, compares window by window, tells the book of alerts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from blueprints.environment import Environment
+from blueprints.errors import Problem
+from blueprints.spec import MonitoringSpec
+from mlops.data.tables import location, options
+from mlops.monitoring.alerts import Alerts, Window
+from mlops.monitoring.distribution import Distribution
+from mlops.monitoring.drift import compare
+from mlops.monitoring.finding import Finding
+from mlops.monitoring.profile import Profile
+from mlops.monitoring.quality import check
+from mlops.monitoring.service import blocks
+from mlops.monitoring.service.blocks import Block
+from mlops.monitoring.service.cursor import Cursor
+from mlops.monitoring.service.labels import judged, newest
+from mlops.monitoring.service.reference import ARTIFACT, PREDICTION, Reference
+from mlops.monitoring.service.rows import columns
+from mlops.tracking.client import TrackingClient
+
+log = logging.getLogger(__name__)
+_LABELLED = 0.5
+"""Share of a window's rows whose labels must be known before its quality is judged."""
+_MOST_WINDOWS = 20
+"""Windows read at once, so that a long backlog does not take the memory of all of it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A column now and in the reference."""
+
+    column: str
+    family: str
+    effect: float
+    reference: Distribution
+    current: Distribution
+
+
+@dataclass(frozen=True)
+class State:
+    """How the watch of a model goes.
+
+    Attributes:
+        fault: Why it could not be analysed at the last look; empty: it was.
+        reference: Whether the version that last answered has one.
+        behind: Rows of the log that are not analysed yet.
+    """
+
+    model: str
+    version: str = ""
+    fault: str = ""
+    reference: bool = False
+    behind: int = 0
+
+
+class Monitor:
+    """Watches every model in the prediction log of one environment.
+
+    Args:
+        environment: Storage, tracking.
+        spec: Window size, interval, false alarm rate, time for each model.
+        book: Takes findings and keeps alerts.
+    """
+
+    def __init__(self, environment: Environment, spec: MonitoringSpec, book: Alerts) -> None:
+        self._environment, self._spec, self._book = environment, spec, book
+        self._tracking = TrackingClient(environment.tracking)
+        self._references: dict[str, Reference | None] = {}
+        self._stop = threading.Event()
+        self._told: dict[str, str] = {}
+        self.states: Mapping[str, State] = {}
+        self.faults: Mapping[str, str] = {}
+        self.looked: datetime | None = None
+
+    def run(self) -> None:
+        """Look again and again until :meth:`stop`; a fault is shown and retried, never the end."""
+        while True:
+            faults: dict[str, str] = {}
+            for name, act in (
+                ("registry", lambda: faults.update(self.look_at_all())),
+                ("alerts", self._book.tick),
+            ):
+                try:
+                    act()
+                except Exception as error:
+                    faults[name] = _words(error)
+                    log.warning("%s: %s", name, faults[name])
+            self.faults, self.looked = faults, datetime.now(UTC)
+            if self._stop.wait(self._spec.interval_seconds):
+                return
+
+    def stop(self) -> None:
+        """End after the current window."""
+        self._stop.set()
+
+    def look_at_all(self) -> dict[str, str]:
+        """One look at every model, each with its own time: who has much to catch up on goes on at the next
+        look, and who fails is a fault in words. Returns the faults."""
+        faults: dict[str, str] = {}
+        names = [model.name for model in self._tracking.models()]
+        for model in names:
+            if self._stop.is_set():
+                break
+            until = time.monotonic() + self._spec.look_seconds
+            try:
+                while self.look(model) and time.monotonic() < until and not self._stop.is_set():
+                    pass
+            except Exception as error:
+                faults[model] = _words(error)
+                log.warning("%s: %s", model, faults[model])
+            self._tell(model, faults.get(model, ""))
+        return faults
+
+    def _tell(self, model: str, words: str) -> None:
+        """A model that cannot be analysed is an alert of its own, once for each change."""
+        if self._told.get(model, "") != words:
+            try:
+                self._book.fault(model, words)
+            except Exception as error:
+                log.warning("%s: %s", model, _words(error))
+                return
+            self._told[model] = words
+        before = self.states.get(model, State(model))
+        self.states = {**self.states, model: State(**{**vars(before), "fault": words})}
+
+    def look(self, model: str) -> bool:
+        """Compare the next full windows of a model; whether there may be more."""
+        import deltalake
+
+        uri, storage = location(self._environment, "predictions", model), options(self._environment.storage)
+        if not deltalake.DeltaTable.is_deltatable(uri, storage_options=storage):
+            return False
+        cursor = self._cursor(f"log:{model}", uri, storage)
+        size = self._spec.window_rows
+        windows = min(cursor.rows // size, _MOST_WINDOWS)
+        found: Any = cursor.read(uri, storage, windows * size) if windows else None
+        for index in range(windows):
+            cursor = cursor.advanced(size)
+            places = {f"log:{model}": cursor.to_text()}
+            self._compare(model, found.slice(index * size, size), places, cursor.rows)
+        self._judge_labels(model)
+        return windows == _MOST_WINDOWS
+
+    def _cursor(self, name: str, uri: str, storage: dict[str, str]) -> Cursor:
+        return Cursor.from_text(self._book.store.place(name)).extended(uri, storage)
+
+    def _compare(self, model: str, rows: Any, places: dict[str, str], behind: int) -> None:
+        """A block of rows: profiled, added to the window, compared, kept, in one transaction."""
+        version = _version(rows)
+        reference = self._reference(model, version)
+        start, end = _span(rows)
+        findings: list[Finding] = []
+        made: list[Block] = []
+        invalid: dict[str, int] = {}
+        if reference is not None:
+            read = columns(rows, reference.profile)
+            profile = Profile.of(read.table, like=reference.profile)
+            made = [Block(model, version, start, end, profile)]
+            earlier = (
+                blocks.newest(self._book.store, model, version, limit=self._spec.window_blocks - 1)
+                if self._spec.window_blocks > 1
+                else []
+            )
+            same = [each for each in earlier if each.profile.columns.keys() == profile.columns.keys()]
+            window = blocks.summed([*same, *made])
+            findings += compare(
+                reference.profile, window, self._spec.false_alarm_rate, PREDICTION, reference.importance
+            )
+            broken = check(reference.profile, profile, read, rows)
+            findings += broken.findings
+            invalid = dict(broken.invalid)
+        record = Window(model, version, start, end, len(rows), invalid=invalid)
+        self._book.record(findings, record, places, lambda connection: blocks.write(connection, made))
+        self.states = {
+            **self.states,
+            model: State(model, version, "", reference is not None, behind),
+        }
+
+    def pictures(self, model: str, column: str, number: int) -> tuple[Picture, ...]:
+        """The newest blocks of a model against the reference of the version that last answered, as shares of
+        the same bins or categories; one picture a column, or of one column."""
+        state = self.states.get(model)
+        reference = self._reference(model, state.version) if state and state.version else None
+        kept = blocks.newest(self._book.store, model, state.version, limit=number) if state else []
+        if reference is None or not kept:
+            return ()
+        findings = compare(reference.profile, blocks.summed(kept), self._spec.false_alarm_rate, PREDICTION)
+        return tuple(
+            Picture(each.column, each.family, each.effect, each.reference, each.current)
+            for each in findings
+            if each.family != "missing" and column in ("", each.column)
+        )
+
+    def _reference(self, model: str, version: str) -> Reference | None:
+        key = f"{model}/{version}"
+        if key not in self._references:
+            run = self._tracking.version(model, version).run_id
+            try:
+                data = self._tracking.artifact(run, ARTIFACT)
+            except Problem as problem:
+                # Down, refused or forbidden says nothing of the reference: shown as a fault and asked again.
+                if problem.where == self._tracking.url:
+                    raise
+                log.info("%s has no reference: %s", key, problem.what)
+                self._references[key] = None
+            else:
+                self._references[key] = Reference.from_json(data)
+        return self._references[key]
+
+    def _judge_labels(self, model: str) -> None:
+        """Quality of the windows whose labels have come, in order, against the reference's."""
+        import deltalake
+
+        storage = options(self._environment.storage)
+        uris = [location(self._environment, kind, model) for kind in ("predictions", "labels")]
+        if not all(deltalake.DeltaTable.is_deltatable(uri, storage_options=storage) for uri in uris):
+            return
+        table = deltalake.DeltaTable(uris[1], storage_options=storage)
+        known = str(table.version())
+        if self._book.store.place(f"labels:{model}") == known:
+            return
+        labels = newest(table.to_pyarrow_table(columns=["id", "time", "label"]))
+        cursor = self._cursor(f"quality:{model}", uris[0], storage)
+        size = self._spec.window_rows
+        windows = min(cursor.rows // size, _MOST_WINDOWS)
+        found: Any = cursor.read(uris[0], storage, windows * size) if windows else None
+        for index in range(windows):
+            rows = found.slice(index * size, size)
+            joined = rows.select(["id", "score"]).join(labels, "id", join_type="inner")
+            if len(joined) < _LABELLED * size:
+                # Labels come late: wait for them, in order.
+                with self._book.store.transaction() as connection:
+                    self._book.store.put_places(connection, {f"labels:{model}": known})
+                return
+            cursor = cursor.advanced(size)
+            version, (start, end) = _version(rows), _span(rows)
+            finding = judged(self._reference(model, version), joined)
+            window = Window(
+                model, version, start, end, len(rows), kind="labels", labelled=len(joined),
+                metric=finding.test if finding else "", quality=finding.statistic if finding else None,
+            )  # fmt: skip
+            places = {f"quality:{model}": cursor.to_text()}
+            self._book.record([finding] if finding else [], window, places)
+
+
+def _version(rows: Any) -> str:
+    """The version that made most of the predictions."""
+    versions = rows.column("version").to_pylist()
+    return str(max(set(versions), key=versions.count))
+
+
+def _span(rows: Any) -> tuple[datetime | None, datetime | None]:
+    """First and last event of the rows; the time of the request where an event has none."""
+    import pyarrow.compute as pc
+
+    times = pc.coalesce(rows.column("event_time"), rows.column("time"))
+    low, high = pc.min(times).as_py(), pc.max(times).as_py()
+    return low, high
+
+
+def _words(error: Exception) -> str:
+    return error.what if isinstance(error, Problem) else (str(error).splitlines() or [repr(error)])[0][:300]

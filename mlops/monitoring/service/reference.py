@@ -1,0 +1,170 @@
+"""The reference of a model version: how its training data, its outputs and its quality looked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from blueprints.errors import Problem, UsageProblem
+from mlops.monitoring.profile import Profile
+from mlops.monitoring.service.codec import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from blueprints.environment import Environment
+
+SCHEMA = 2
+#: Where a run keeps it.
+ARTIFACT = "modelyard/reference.json"
+#: The name under which the model's own output is compared like a feature.
+PREDICTION = "prediction"
+
+Task = Literal["classification", "regression"]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good the model was on the reference: ``metric`` is ``auc`` or ``rmse``, with its standard error."""
+
+    metric: str
+    value: float
+    error: float
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What live data is compared with.
+
+    Attributes:
+        profile: Of the features and the model's output, on rows the model was not fitted on.
+        quality: None: no labels, or not defined.
+        importance: Share of the output that each column explains, 0 to 1, where it is known.
+    """
+
+    task: Task
+    profile: Profile
+    quality: Quality | None
+    importance: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """For the artifact."""
+        return json.dumps(
+            {
+                "schema": SCHEMA,
+                "task": self.task,
+                "profile": to_plain(self.profile),
+                "quality": asdict(self.quality) if self.quality else None,
+                "importance": dict(self.importance),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Reference:
+        """Read the artifact.
+
+        Raises:
+            Problem: It cannot be read, or is of another release.
+        """
+        todo = "train again, or mlops.monitoring.service.reference.attach_reference"
+        try:
+            read = json.loads(data)
+            schema = read["schema"]
+            if schema != SCHEMA:
+                raise Problem(
+                    f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
+                )
+            quality = Quality(**read["quality"]) if read["quality"] else None
+            return cls(read["task"], from_plain(read["profile"]), quality, read["importance"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Problem(
+                f"the reference cannot be read: {error!r}"[:200], where=ARTIFACT, todo=todo
+            ) from None
+
+
+def build_reference(
+    features: Any,
+    predictions: Any = None,
+    labels: Any = None,
+    task: Task = "classification",
+    importance: Mapping[str, float] | None = None,
+) -> Reference:
+    """Sum up data that is as it should be.
+
+    Args:
+        features: Arrow table, Polars or pandas frame, or columns by name; ``n`` rows. Use rows the model was
+            not fitted on.
+        predictions: ``n`` outputs (probability of the positive class, or the predicted number).
+        labels: ``n`` true values; with them the quality is measured.
+        task: Which quality metric.
+        importance: By column, in any unit; negative ones count as none.
+
+    Raises:
+        UsageProblem: Lengths differ.
+    """
+    profile = Profile.of(features)
+    quality = None
+    if predictions is not None:
+        scores = np.asarray(predictions, float)
+        if scores.shape != (profile.rows,):
+            raise UsageProblem(
+                f"{profile.rows} rows of features, predictions of shape {scores.shape}",
+                where="predictions",
+                expected=f"({profile.rows},)",
+            )
+        output = Profile.of({PREDICTION: scores})
+        profile = Profile(profile.rows, {**profile.columns, **output.columns})
+        if labels is not None:
+            quality = measure(scores, np.asarray(labels, float), task)
+    weights = {name: max(0.0, float(value)) for name, value in (importance or {}).items()}
+    total = sum(weights.values())
+    shares = {name: value / total for name, value in weights.items()} if total else {}
+    return Reference(task, profile, quality, shares)
+
+
+def attach_reference(environment: Environment, model: str, version: str, reference: Reference) -> None:
+    """Give a registered version, however it was made, the reference it is watched against.
+
+    Raises:
+        Problem: The tracking server is down, refuses, or knows no such version.
+    """
+    from mlops.tracking.client import TrackingClient
+
+    client = TrackingClient(environment.tracking, timeout=30)
+    try:
+        run = client.version(model, version).run_id
+        client.put_artifact(run, ARTIFACT, reference.to_json().encode())
+    finally:
+        client.close()
+
+
+def measure(scores: Floats, labels: Floats, task: Task) -> Quality | None:
+    """AUC with the standard error of Hanley and McNeil (Radiology 143, 1982), or RMSE with that of the delta
+    method; None when it is not defined (one class only, no rows)."""
+    keep = ~(np.isnan(scores) | np.isnan(labels))
+    scores, labels = scores[keep], labels[keep]
+    if task == "regression":
+        if len(scores) < 2:
+            return None
+        squared = (scores - labels) ** 2
+        rmse = float(np.sqrt(squared.mean()))
+        error = float(squared.std(ddof=1) / np.sqrt(len(squared)) / (2 * rmse)) if rmse else 0.0
+        return Quality("rmse", rmse, error, len(scores))
+    positive, negative = int((labels == 1).sum()), int((labels == 0).sum())
+    if positive < 2 or negative < 2:
+        return None
+    # The rank sum of Mann and Whitney, ties by their mean rank.
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = float(mean_ranks[inverse][labels == 1].sum())
+    auc = (rank_sum - positive * (positive + 1) / 2) / (positive * negative)
+    first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = (auc * (1 - auc) + (positive - 1) * (first - auc**2) + (negative - 1) * (second - auc**2)) / (
+        positive * negative
+    )
+    return Quality("auc", float(auc), float(np.sqrt(max(variance, 0.0))), len(scores))
