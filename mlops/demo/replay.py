@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops.demo.source import Source
-from mlops.monitoring.reference import measure
+from mlops.monitoring.service.reference import measure
 from mlops.serving.client import GatewayClient
 
 _BATCH = 2000

@@ -62,10 +62,11 @@ def check(
         findings.append(_finding(name, "type", count, total, words))
     for name, column in current.columns.items():
         known = reference.columns.get(name)
-        if isinstance(column, Numbers) and isinstance(known, Numbers) and not sum(known.infinite):
-            if count := sum(column.infinite):
-                words = f"{name} is infinite in {count} of {total} rows"
-                findings.append(_finding(name, "infinite", count, total, words))
+        if not (isinstance(column, Numbers) and isinstance(known, Numbers)):
+            continue
+        if not sum(known.infinite) and (count := sum(column.infinite)):
+            words = f"{name} is infinite in {count} of {total} rows"
+            findings.append(_finding(name, "infinite", count, total, words))
     if repeated := _repeated(rows):
         words = f"{repeated} of {total} rows repeat the id of another prediction"
         findings.append(_finding("", "duplicate_id", repeated, total, words))

@@ -1,1 +1,1 @@
-"""The monitor process: reads what is new, keeps blocks, compares, tells the book of alerts, serves HTTP."""
+"""The monitor process: keeps blocks of what is new, compares, tells the book of alerts, serves HTTP."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mlops.monitoring.alerts import AlertStore
 
 _STAMP = sa.DateTime(timezone=True)
-#: In the tables of the alert store: a block, the findings made from it and the place in the log are written in
-#: one transaction.
+#: In the database of the alert store: a block, the findings made from it and the place in the log are written
+#: in one transaction.
 BLOCKS = sa.Table(
     "blocks",
     META,

@@ -1,4 +1,4 @@
-"""The monitor: reads what is new in the prediction log, compares window by window, tells the book of alerts."""
+"""The monitor: reads what is new in the log, compares window by window, tells the book of alerts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,6 @@ from blueprints.spec import MonitoringSpec
 from mlops.data.tables import location, options
 from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.distribution import Distribution
-from mlops.monitoring.drift import compare
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.quality import check
@@ -26,6 +25,7 @@ from mlops.monitoring.service.cursor import Cursor
 from mlops.monitoring.service.labels import judged, newest
 from mlops.monitoring.service.reference import ARTIFACT, PREDICTION, Reference
 from mlops.monitoring.service.rows import columns
+from mlops.monitoring.tests import Rules, compare
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)
@@ -86,15 +86,16 @@ class Monitor:
         """Look again and again until :meth:`stop`; a fault is shown and retried, never the end."""
         while True:
             faults: dict[str, str] = {}
-            for name, act in (
-                ("registry", lambda: faults.update(self.look_at_all())),
-                ("alerts", self._book.tick),
-            ):
-                try:
-                    act()
-                except Exception as error:
-                    faults[name] = _words(error)
-                    log.warning("%s: %s", name, faults[name])
+            try:
+                faults = self.look_at_all()
+            except Exception as error:
+                faults["registry"] = _words(error)
+                log.warning("registry: %s", faults["registry"])
+            try:
+                self._book.tick()
+            except Exception as error:
+                faults["alerts"] = _words(error)
+                log.warning("alerts: %s", faults["alerts"])
             self.faults, self.looked = faults, datetime.now(UTC)
             if self._stop.wait(self._spec.interval_seconds):
                 return
@@ -173,9 +174,7 @@ class Monitor:
             )
             same = [each for each in earlier if each.profile.columns.keys() == profile.columns.keys()]
             window = blocks.summed([*same, *made])
-            findings += compare(
-                reference.profile, window, self._spec.false_alarm_rate, PREDICTION, reference.importance
-            )
+            findings += self._compared(reference, window)
             broken = check(reference.profile, profile, read, rows)
             findings += broken.findings
             invalid = dict(broken.invalid)
@@ -186,6 +185,13 @@ class Monitor:
             model: State(model, version, "", reference is not None, behind),
         }
 
+    def _compared(self, reference: Reference, window: Profile) -> list[Finding]:
+        # What the log redacts is no column of the window, and nothing can be said of it.
+        seen = {name: each for name, each in reference.profile.columns.items() if name in window.columns}
+        rules = Rules(alpha=self._spec.false_alarm_rate, predictions=frozenset({PREDICTION}), extra=False)
+        found = compare(Profile(reference.profile.rows, seen), window, rules).findings
+        return [replace(each, importance=reference.importance.get(each.column)) for each in found]
+
     def pictures(self, model: str, column: str, number: int) -> tuple[Picture, ...]:
         """The newest blocks of a model against the reference of the version that last answered, as shares of
         the same bins or categories; one picture a column, or of one column."""
@@ -194,11 +200,11 @@ class Monitor:
         kept = blocks.newest(self._book.store, model, state.version, limit=number) if state else []
         if reference is None or not kept:
             return ()
-        findings = compare(reference.profile, blocks.summed(kept), self._spec.false_alarm_rate, PREDICTION)
+        findings = self._compared(reference, blocks.summed(kept))
         return tuple(
             Picture(each.column, each.family, each.effect, each.reference, each.current)
             for each in findings
-            if each.family != "missing" and column in ("", each.column)
+            if each.test in ("ks", "chi2") and column in ("", each.column)
         )
 
     def _reference(self, model: str, version: str) -> Reference | None:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlops.monitoring.alerts import AlertStore
-from mlops.monitoring.alerts.store import aware
+from mlops.monitoring.alerts.alert import aware
 from mlops.monitoring.alerts.tables import ALERTS, CHANGES, WINDOWS
 
 _MOST = 500

@@ -1,8 +1,8 @@
 """``python -m mlops.serving.log.compact predictions/delay …``: many small files become few large ones.
 
 A process of its own, at the lowest priority: what the merge takes of memory is given back when it ends.
-Readers that follow the commits (:mod:`mlops.monitoring.service.cursor`) see nothing of it; the old files stay for 30
-days.
+Readers that follow the commits (:mod:`mlops.monitoring.service.cursor`) see nothing of it; the old files
+stay for 30 days.
 """
 
 from __future__ import annotations
