@@ -13,8 +13,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationInfo,
@@ -23,7 +21,9 @@ from pydantic import (
 )
 
 from blueprints import catalog
+from blueprints.alerting import AlertsSpec
 from blueprints.pricebook import REGION
+from blueprints.section import Section as Section
 
 
 def _name(value: str) -> str:
@@ -51,12 +51,6 @@ ChosenPort = Annotated[
     Port | None,
     Field(description="TCP port on the loopback interface; empty: a free one, chosen once and kept."),
 ]
-
-
-class Section(BaseModel):
-    """Base of every part of the spec: unknown keys are refused, values never change in place."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class DatabaseSpec(Section):
@@ -168,6 +162,7 @@ class MonitoringSpec(Section):
     """Predictions in one comparison window."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """Share of windows without any change in which a drift alert may still appear, over all features."""
+    alerts: AlertsSpec = AlertsSpec()
 
 
 class OrchestrationSpec(Section):

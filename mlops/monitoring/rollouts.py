@@ -56,11 +56,12 @@ def reported(body: Any) -> RolloutReport:
 
 
 def observations(report: RolloutReport, open_alerts: Iterable[Alert]) -> list[Observation]:
-    """A failed rollout fires. A version that became champion is well, and so is all that fired before it for
-    the model: whatever failed is no longer what anybody waits for."""
+    """A failed rollout fires. A version that became champion is well (which opens a silence for
+    drift), and so is all that fired before it for the model: whatever failed is no longer what anybody
+    waits for."""
     if report.bad:
         return [_observation(report.model, report.version, report.metric, report, True)]
-    return [
+    return [_observation(report.model, report.version, report.metric, report, False)] + [
         _observation(alert.model, alert.version, alert.feature, report, False)
         for alert in open_alerts
         if alert.kind == KIND and alert.model == report.model and alert.state != "resolved"
