@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlops.monitoring.tests import Rules as Rules
     from mlops.monitoring.tests import Seasonal as Seasonal
     from mlops.monitoring.tests import compare as compare
+    from mlops.monitoring.tests import compare_rows as compare_rows
     from mlops.monitoring.tests import persistent as persistent
 
 _HOMES = {
@@ -30,6 +31,7 @@ _HOMES = {
     "Rules": "tests",
     "Seasonal": "tests",
     "compare": "tests",
+    "compare_rows": "tests",
     "persistent": "tests",
 }
 __all__ = sorted(_HOMES)

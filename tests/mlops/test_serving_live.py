@@ -146,7 +146,7 @@ def _watch(yard: Yard) -> None:
         found = {alert.feature: alert for alert in monitor.alerts("firing")}
         assert "y" not in found
         assert found["x"].value > 0.5
-        assert found["auc"].value < found["auc"].threshold
+        assert found["auc"].value > found["auc"].threshold
         assert found["auc"].severity == "page"
 
         taken = monitor.acknowledge(found["x"].id, "ann", "a new sensor")

@@ -91,10 +91,11 @@ def _repeated(rows: Any) -> int:
 
 
 def _ahead(rows: Any, now: datetime) -> int:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     times = rows.column("event_time")
-    return int(pc.sum(pc.greater(times, pc.scalar(now + SKEW).cast(times.type))).as_py() or 0)
+    return int(pc.sum(pc.greater(times, pa.scalar(now + SKEW, times.type))).as_py() or 0)
 
 
 def _finding(column: str, test: str, count: int, total: int, sentence: str) -> Finding:

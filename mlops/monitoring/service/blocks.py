@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from mlops.monitoring.alerts.tables import META
 from mlops.monitoring.profile import Profile
-from mlops.monitoring.service.codec import from_bytes, to_bytes
+from mlops.monitoring.profile.storage import from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from mlops.monitoring.alerts import AlertStore

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from blueprints.environment import Environment
+from blueprints.environment import Environment, StorageRef
 from blueprints.errors import Problem
 from blueprints.spec import MonitoringSpec
-from mlops.data.tables import location, options
+from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.finding import Finding
@@ -138,8 +138,8 @@ class Monitor:
         """Compare the next full windows of a model; whether there may be more."""
         import deltalake
 
-        uri, storage = location(self._environment, "predictions", model), options(self._environment.storage)
-        if not deltalake.DeltaTable.is_deltatable(uri, storage_options=storage):
+        uri, storage = location(self._environment, "predictions", model), self._environment.storage
+        if not deltalake.DeltaTable.is_deltatable(uri, storage_options=options(storage)):
             return False
         cursor = self._cursor(f"log:{model}", uri, storage)
         size = self._spec.window_rows
@@ -152,7 +152,7 @@ class Monitor:
         self._judge_labels(model)
         return windows == _MOST_WINDOWS
 
-    def _cursor(self, name: str, uri: str, storage: dict[str, str]) -> Cursor:
+    def _cursor(self, name: str, uri: str, storage: StorageRef) -> Cursor:
         return Cursor.from_text(self._book.store.place(name)).extended(uri, storage)
 
     def _compare(self, model: str, rows: Any, places: dict[str, str], behind: int) -> None:
@@ -227,15 +227,16 @@ class Monitor:
         """Quality of the windows whose labels have come, in order, against the reference's."""
         import deltalake
 
-        storage = options(self._environment.storage)
+        storage, known_as = self._environment.storage, options(self._environment.storage)
         uris = [location(self._environment, kind, model) for kind in ("predictions", "labels")]
-        if not all(deltalake.DeltaTable.is_deltatable(uri, storage_options=storage) for uri in uris):
+        if not all(deltalake.DeltaTable.is_deltatable(uri, storage_options=known_as) for uri in uris):
             return
-        table = deltalake.DeltaTable(uris[1], storage_options=storage)
+        table = deltalake.DeltaTable(uris[1], storage_options=known_as)
         known = str(table.version())
         if self._book.store.place(f"labels:{model}") == known:
             return
-        labels = newest(table.to_pyarrow_table(columns=["id", "time", "label"]))
+        data = table.to_pyarrow_dataset(filesystem=folder(storage, uris[1]))
+        labels = newest(data.to_table(columns=["id", "time", "label"]))
         cursor = self._cursor(f"quality:{model}", uris[0], storage)
         size = self._spec.window_rows
         windows = min(cursor.rows // size, _MOST_WINDOWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from blueprints.errors import Problem, UsageProblem
 from mlops.monitoring.profile import Profile
-from mlops.monitoring.service.codec import from_plain, to_plain
+from mlops.monitoring.profile.storage import from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from blueprints.environment import Environment
@@ -58,7 +59,7 @@ class Reference:
             {
                 "schema": SCHEMA,
                 "task": self.task,
-                "profile": to_plain(self.profile),
+                "profile": base64.b64encode(to_bytes(self.profile)).decode(),
                 "quality": asdict(self.quality) if self.quality else None,
                 "importance": dict(self.importance),
             }
@@ -80,7 +81,9 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
-            return cls(read["task"], from_plain(read["profile"]), quality, read["importance"])
+            return cls(
+                read["task"], from_bytes(base64.b64decode(read["profile"])), quality, read["importance"]
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
                 f"the reference cannot be read: {error!r}"[:200], where=ARTIFACT, todo=todo

@@ -36,7 +36,7 @@ class Pair:
         bins, first, second = aligned(reference, current)
         frame = Numbers(0, 0, (0, 0), bins, first, reference.shift, reference.scale)
         low, high = frame.edges()
-        return cls(np.nan_to_num(low), np.nan_to_num(high), first, second)
+        return cls(_bounded(low), _bounded(high), first, second)
 
     @property
     def m(self) -> int:
@@ -108,6 +108,11 @@ class Pair:
         one = np.bincount(place, self.first, _PICTURE) / max(self.m, 1)
         other = np.bincount(place, self.second, _PICTURE) / max(self.n, 1)
         return Distribution(labels, tuple(one.tolist())), Distribution(labels, tuple(other.tolist()))
+
+
+def _bounded(edges: Floats) -> Floats:
+    # Differences and squares of these are still floats.
+    return np.clip(np.nan_to_num(edges), -1e150, 1e150)
 
 
 def _width(pair: Pair, value: float) -> float:

@@ -12,9 +12,9 @@ from mlops.monitoring.tests.correction import Correction
 #: The least effect of each test that is worth anybody's time, in the unit of the test's ``effect``.
 FLOORS: Mapping[str, float] = MappingProxyType(
     {
-        # Distance of distribution functions, and of shares: 5 of 100 rows elsewhere.
+        # Rows that lie elsewhere: distance of distribution functions, total variation of shares.
         "ks": 0.05,
-        "chi2": 0.05,
+        "chi2": 0.03,
         # Mean rank score in its standard deviations: close to a shift in standard deviations.
         "wilcoxon": 0.1,
         "mood": 0.15,

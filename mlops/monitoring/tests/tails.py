@@ -21,7 +21,7 @@ def normal(z: float) -> float:
     x = abs(z) / math.sqrt(2)
     if x < 25:
         return math.log(max(math.erfc(x), _TINY))
-    return -x * x - math.log(x * math.sqrt(math.pi)) + math.log1p(-0.5 / (x * x))
+    return -x * x - math.log(x * math.sqrt(math.pi)) + math.log1p(-0.5 / x**2 + 0.75 / x**4)
 
 
 def z_of(log_p: float) -> float:
@@ -31,7 +31,8 @@ def z_of(log_p: float) -> float:
         return 0.0 if p >= 1 else -_NORMAL.inv_cdf(p / 2)
     z = math.sqrt(-2 * log_p)
     for _ in range(4):
-        z = math.sqrt(max(0.0, -2 * (log_p - math.log(2) + math.log(z * math.sqrt(2 * math.pi)))))
+        tail = math.log(z * math.sqrt(math.pi / 2)) - math.log1p(-1 / z**2 + 3 / z**4)
+        z = math.sqrt(-2 * (log_p + tail))
     return z
 
 

@@ -41,10 +41,9 @@ def _factor(before: Floats, after: Floats) -> float:
     usable = np.abs(before) > 0.2 * largest
     if largest == 0 or usable.sum() < 3 or (after[usable] == 0).any():
         return 0.0
-    ratios = after[usable] / before[usable]
-    if (ratios <= 0).any():
+    if (np.sign(after[usable]) != np.sign(before[usable])).any():
         return 0.0
-    logs = np.log10(ratios)
+    logs = np.log10(np.abs(after[usable])) - np.log10(np.abs(before[usable]))
     middle = float(np.median(logs))
     if np.abs(logs - middle).max() > _AGREE:
         return 0.0
