@@ -8,8 +8,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,37 +16,35 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from blueprints.errors import Problem, UsageProblem
 from mlops.governance.audit import AuditLog
 from mlops.monitoring import infrastructure, rollouts
-from mlops.monitoring.alerts import Alert, AlertStore, Observation
+from mlops.monitoring.alerts import Alert, Alerts, AlertStore, Notifier, Observation
+from mlops.monitoring.alerts.http import AlertApi, Handler, plain
 from mlops.monitoring.monitor import Monitor
 from mlops.serving.settings import listen, read
 
 log = logging.getLogger(__name__)
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Api:
     """The monitor over HTTP; everything but /health wants the bearer token."""
 
-    def __init__(self, monitor: Monitor, store: AlertStore, token: str, audit: AuditLog | None) -> None:
-        self._monitor, self._store, self._token, self._audit = monitor, store, token, audit
+    def __init__(self, monitor: Monitor, alerts: Alerts, token: str, audit: AuditLog | None) -> None:
+        self._monitor, self._alerts, self._token, self._audit = monitor, alerts, token, audit
+        self._store = alerts.store
 
     def app(self) -> Starlette:
         """The ASGI application."""
         return Starlette(
             routes=[
                 Route("/health", self.health),
-                Route("/alerts", self._guarded(self.alerts)),
-                Route("/alerts/{number:int}", self._guarded(self.alert)),
-                Route("/alerts/{number:int}/acknowledge", self._guarded(self.acknowledge), methods=["POST"]),
+                *AlertApi(self._alerts, self._audit).routes(self._guarded),
                 Route("/observations", self._guarded(self.observe), methods=["POST"]),
                 Route("/windows/{model}", self._guarded(self.windows)),
-                Route("/metrics", self._guarded(self.metrics)),
             ]
         )
 
@@ -80,41 +76,6 @@ class Api:
             }
         )
 
-    async def alerts(self, request: Request) -> Response:
-        """Alerts; ``?state=`` firing, acknowledged or resolved."""
-        found = await run_in_threadpool(self._store.alerts, request.query_params.get("state"))
-        return JSONResponse({"alerts": [_plain(alert) for alert in found]})
-
-    async def alert(self, request: Request) -> Response:
-        """One alert."""
-        return _answer(await run_in_threadpool(self._store.alert, request.path_params["number"]))
-
-    async def acknowledge(self, request: Request) -> Response:
-        """Mark as seen: {who, why}; recorded in the audit log before it is done."""
-        number, body = request.path_params["number"], await _body(request)
-        if body is None:
-            return JSONResponse({"error": "expected a JSON object with who and why"}, 400)
-        before = await run_in_threadpool(self._store.alert, number)
-        if before is None:
-            return _answer(None)
-        who, why = str(body.get("who", "")), str(body.get("why", ""))
-        if self._audit is not None and before.state == "firing":
-            act = {"state": "acknowledged", "by": who}
-            await run_in_threadpool(
-                lambda: (
-                    self._audit
-                    and self._audit.append(
-                        "alert.acknowledge",
-                        f"alert {number} {before.model} {before.feature}",
-                        before={"state": before.state},
-                        after=act,
-                        why=why,
-                        source="service",
-                    )
-                )
-            )
-        return _answer(await run_in_threadpool(self._store.acknowledge, number, who, why))
-
     async def observe(self, request: Request) -> Response:
         """Take the report of an infrastructure check (:mod:`mlops.monitoring.infrastructure`) or of a rollout
         (:mod:`mlops.monitoring.rollouts`); answers what fires of that kind now."""
@@ -122,11 +83,11 @@ class Api:
         kind = str(body.get("kind")) if body else ""
 
         def record() -> list[Alert]:
-            self._store.record(self._seen(kind, body), None, {})
+            self._alerts.observe(self._seen(kind, body))
             return [each for each in self._store.alerts("firing") if each.kind == kind]
 
         firing = await run_in_threadpool(record)
-        return JSONResponse({"alerts": [_plain(alert) for alert in firing]})
+        return JSONResponse({"alerts": [plain(alert) for alert in firing]})
 
     def _seen(self, kind: str, body: Any) -> list[Observation]:
         if kind == rollouts.KIND:
@@ -138,17 +99,6 @@ class Api:
         rows = await run_in_threadpool(self._store.windows, request.path_params["model"])
         return JSONResponse({"windows": [{k: _text(v) for k, v in row.items()} for row in rows]})
 
-    async def metrics(self, request: Request) -> Response:
-        """OpenMetrics text."""
-        found = await run_in_threadpool(self._store.alerts, "firing")
-        lines = ["# TYPE modelyard_alert gauge"]
-        lines += [
-            f'modelyard_alert{{model="{a.model}",feature="{a.feature}",kind="{a.kind}",'
-            f'severity="{a.severity}"}} 1'
-            for a in found
-        ]
-        return PlainTextResponse("\n".join([*lines, "# EOF", ""]), media_type="application/openmetrics-text")
-
 
 async def _body(request: Request) -> dict[str, Any] | None:
     try:
@@ -156,16 +106,6 @@ async def _body(request: Request) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
-
-
-def _answer(alert: Alert | None) -> JSONResponse:
-    if alert is None:
-        return JSONResponse({"error": "no such alert"}, 404)
-    return JSONResponse(_plain(alert))
-
-
-def _plain(alert: Alert) -> dict[str, Any]:
-    return {key: _text(value) for key, value in asdict(alert).items()}
 
 
 def _text(value: Any) -> Any:
@@ -198,18 +138,22 @@ def main() -> int:
         return int(problem.code)
     monitor = Monitor(settings.environment, settings.spec.monitoring, store)
     audit_file = os.environ.get("MODELYARD_AUDIT_FILE")
+    alerts = Alerts(store, settings.spec.monitoring.alerts, settings.environment.name)
+    notifier = Notifier(alerts)
     api = Api(
         monitor,
-        store,
+        alerts,
         reference.token.get_secret_value(),
         AuditLog(Path(audit_file)) if audit_file else None,
     )
+    notifier.start()
     threading.Thread(target=monitor.run, name="monitor", daemon=True).start()
     config = uvicorn.Config(api.app(), log_level="warning", access_log=False, lifespan="off")
     try:
         uvicorn.Server(config).run(sockets=[listen(settings.port)])
     finally:
         monitor.stop()
+        notifier.stop()
     return 0
 
 
