@@ -29,24 +29,7 @@ class Files:
     def _files(self) -> Any:
         """The file system; made on first use, for it loads pyarrow and may ask the network."""
         if self._system is None:
-            from pyarrow import fs
-
-            storage = self._storage
-            if storage.kind == "folder":
-                self._system = fs.LocalFileSystem()
-            else:
-                scheme, _, endpoint = storage.endpoint_url.rpartition("://")
-                options: dict[str, Any] = {
-                    "region": storage.region,
-                    "connect_timeout": 5,
-                    "request_timeout": 10,
-                }
-                if endpoint:
-                    options |= {"scheme": scheme or "https", "endpoint_override": endpoint}
-                if storage.access_key:
-                    secret = storage.secret_key.get_secret_value()
-                    options |= {"access_key": storage.access_key, "secret_key": secret}
-                self._system = fs.S3FileSystem(**options)
+            self._system = file_system(self._storage)
         return self._system
 
     def read(self, name: str) -> bytes | None:
@@ -101,6 +84,22 @@ class Files:
             for each in found
             if each.type == fs.FileType.File and not each.base_name.startswith(".")
         }
+
+
+def file_system(storage: StorageRef) -> Any:
+    """The storage as a file system of Arrow: paths in a folder are absolute, others ``bucket/key``."""
+    from pyarrow import fs
+
+    if storage.kind == "folder":
+        return fs.LocalFileSystem()
+    scheme, _, endpoint = storage.endpoint_url.rpartition("://")
+    options: dict[str, Any] = {"region": storage.region, "connect_timeout": 5, "request_timeout": 10}
+    if endpoint:
+        options |= {"scheme": scheme or "https", "endpoint_override": endpoint}
+    if storage.access_key:
+        secret = storage.secret_key.get_secret_value()
+        options |= {"access_key": storage.access_key, "secret_key": secret}
+    return fs.S3FileSystem(**options)
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
+from blueprints.environment import StorageRef
+from mlops.data.tables import folder, options
+
 log = logging.getLogger(__name__)
 
 
@@ -48,11 +51,11 @@ class Cursor:
         """Rows known and not read."""
         return sum(rows for _, rows in self.files) - self.offset
 
-    def extended(self, uri: str, storage: dict[str, str]) -> Cursor:
+    def extended(self, uri: str, storage: StorageRef) -> Cursor:
         """With the files that were added since."""
         if self.version < 0:
             return self._begun(uri, storage)
-        system, version, new = _system(uri, storage), self.version, list[tuple[str, int]]()
+        system, version, new = folder(storage, uri), self.version, list[tuple[str, int]]()
         while (added := _added(system, version + 1)) is not None:
             new += added
             version += 1
@@ -64,12 +67,12 @@ class Cursor:
             return replace(self._begun(uri, storage), files=(), offset=0)
         return replace(self, version=version, files=self.files + tuple(new))
 
-    def _begun(self, uri: str, storage: dict[str, str]) -> Cursor:
+    def _begun(self, uri: str, storage: StorageRef) -> Cursor:
         """At the beginning of the table as it is: every row is in one of its files."""
         import deltalake
         import pyarrow as pa
 
-        table = deltalake.DeltaTable(uri, storage_options=storage)
+        table = deltalake.DeltaTable(uri, storage_options=options(storage))
         found = pa.table(table.get_add_actions(flatten=True)).sort_by("modification_time")
         paths, rows = (found.column(each).to_pylist() for each in ("path", "num_records"))
         return Cursor(table.version(), tuple(zip(paths, map(int, rows), strict=True)))
@@ -81,12 +84,12 @@ class Cursor:
             offset -= files.pop(0)[1]
         return replace(self, files=tuple(files), offset=offset)
 
-    def read(self, uri: str, storage: dict[str, str], rows: int) -> Any:
+    def read(self, uri: str, storage: StorageRef, rows: int) -> Any:
         """The next rows, ``rows`` at most, as an Arrow table; None when there are none."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        system = _system(uri, storage)
+        system = folder(storage, uri)
         parts, skip, wanted = [], self.offset, rows
         for path, _ in self.files:
             if wanted <= 0:
@@ -96,14 +99,6 @@ class Cursor:
             skip, wanted = 0, wanted - len(part)
         # Files of an earlier release have fewer columns.
         return pa.concat_tables(parts, promote_options="default") if parts else None
-
-
-def _system(uri: str, storage: dict[str, str]) -> Any:
-    """The table's folder as a file system of Arrow."""
-    import pyarrow.fs as fs
-    from deltalake.fs import DeltaStorageHandler
-
-    return fs.PyFileSystem(DeltaStorageHandler(uri, storage))
 
 
 def _added(system: Any, version: int) -> list[tuple[str, int]] | None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from blueprints.environment import Environment
+from blueprints.environment import Environment, StorageRef
 from blueprints.errors import Problem
 from blueprints.spec import MonitoringSpec
-from mlops.data.tables import location, options
+from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import AlertStore, Observation
 from mlops.monitoring.cursor import Cursor
 from mlops.monitoring.distribution import Distribution
@@ -81,8 +81,8 @@ class Monitor:
         """Compare the next full windows of a model; whether there may be more."""
         import deltalake
 
-        uri, storage = location(self._environment, "predictions", model), options(self._environment.storage)
-        if not deltalake.DeltaTable.is_deltatable(uri, storage_options=storage):
+        uri, storage = location(self._environment, "predictions", model), self._environment.storage
+        if not deltalake.DeltaTable.is_deltatable(uri, storage_options=options(storage)):
             return False
         cursor = self._cursor(f"log:{model}", uri, storage)
         size = self._spec.window_rows
@@ -94,7 +94,7 @@ class Monitor:
         self._judge_quality(model)
         return windows == _MOST_WINDOWS
 
-    def _cursor(self, name: str, uri: str, storage: dict[str, str]) -> Cursor:
+    def _cursor(self, name: str, uri: str, storage: StorageRef) -> Cursor:
         return Cursor.from_text(self._store.place(name)).extended(uri, storage)
 
     def _compare(self, model: str, rows: Any, places: dict[str, str]) -> None:
@@ -146,15 +146,16 @@ class Monitor:
         import deltalake
         import pyarrow.compute as pc
 
-        storage = options(self._environment.storage)
+        storage, known_as = self._environment.storage, options(self._environment.storage)
         uris = [location(self._environment, kind, model) for kind in ("predictions", "labels")]
-        if not all(deltalake.DeltaTable.is_deltatable(uri, storage_options=storage) for uri in uris):
+        if not all(deltalake.DeltaTable.is_deltatable(uri, storage_options=known_as) for uri in uris):
             return
-        labels_table = deltalake.DeltaTable(uris[1], storage_options=storage)
+        labels_table = deltalake.DeltaTable(uris[1], storage_options=known_as)
         known = str(labels_table.version())
         if self._store.place(f"labels:{model}") == known:
             return
-        labels = newest(labels_table.to_pyarrow_table(columns=["id", "time", "label"]))
+        data = labels_table.to_pyarrow_dataset(filesystem=folder(storage, uris[1]))
+        labels = newest(data.to_table(columns=["id", "time", "label"]))
         cursor = self._cursor(f"quality:{model}", uris[0], storage)
         size = self._spec.window_rows
         windows = min(cursor.rows // size, _MOST_WINDOWS)

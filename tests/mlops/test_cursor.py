@@ -7,7 +7,10 @@ from pathlib import Path
 import deltalake
 import pyarrow as pa
 
+from blueprints.environment import StorageRef
 from mlops.monitoring.cursor import Cursor
+
+HERE = StorageRef(kind="folder", buckets={})
 
 
 def append(uri: str, ids: list[str]) -> None:
@@ -24,12 +27,12 @@ def test_every_row_is_read_once_whatever_is_appended_between(tmp_path: Path) -> 
         append(uri, rows)
         append(uri, [f"other-{turn}"])
         written += [*rows, f"other-{turn}"]
-        cursor = Cursor.from_text(cursor.to_text()).extended(uri, {})
+        cursor = Cursor.from_text(cursor.to_text()).extended(uri, HERE)
         while cursor.rows >= 4:
-            seen += cursor.read(uri, {}, 4).column("id").to_pylist()
+            seen += cursor.read(uri, HERE, 4).column("id").to_pylist()
             cursor = cursor.advanced(4)
     if cursor.rows:
-        seen += cursor.read(uri, {}, cursor.rows).column("id").to_pylist()
+        seen += cursor.read(uri, HERE, cursor.rows).column("id").to_pylist()
     assert sorted(seen) == sorted(written)
     assert len(seen) == len(set(seen))
 
@@ -37,7 +40,7 @@ def test_every_row_is_read_once_whatever_is_appended_between(tmp_path: Path) -> 
 def test_nothing_new_leaves_the_place_alone(tmp_path: Path) -> None:
     uri = str(tmp_path / "log")
     append(uri, ["a", "b", "c"])
-    cursor = Cursor().extended(uri, {}).advanced(2)
-    assert cursor.extended(uri, {}) == cursor
+    cursor = Cursor().extended(uri, HERE).advanced(2)
+    assert cursor.extended(uri, HERE) == cursor
     assert cursor.rows == 1
-    assert cursor.read(uri, {}, 10).column("id").to_pylist() == ["c"]
+    assert cursor.read(uri, HERE, 10).column("id").to_pylist() == ["c"]

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from mlops.monitoring.profile.columns import Categories, Column, Numbers
 from mlops.monitoring.profile.profile import Profile
+from mlops.monitoring.profile.windows import Block, Segments, Windows
 
-__all__ = ["Categories", "Column", "Numbers", "Profile"]
+__all__ = ["Block", "Categories", "Column", "Numbers", "Profile", "Segments", "Windows"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from mlops.monitoring.profile.columns import Categories, Column, Numbers, counted
+from blueprints.errors import UsageProblem
+from mlops.monitoring.profile.columns import Column
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,40 +16,66 @@ class Profile:
 
     Two profiles of the same columns add (the rows of both) and subtract (a part taken away again), exactly
     and in any order.
+
+    Attributes:
+        rows: All rows.
+        columns: By name. A text has ``name (characters)`` and ``name (tokens)``, a vector ``name (norm)`` and
+            its projections.
+        notes: Columns that were left out or not read as expected, and why, in words.
     """
 
     rows: int
     columns: Mapping[str, Column]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: Any, like: Profile | None = None) -> Profile:
+    def of(cls, table: Any, like: Profile | None = None, columns: Iterable[str] | None = None) -> Profile:
         """Profile a table.
 
         Args:
             table: Arrow table or record batch, Polars or pandas frame, or columns by name, ``n`` values each.
             like: Count every column as this one does: its kind, shift and scale.
+            columns: Only these.
         """
+        from mlops.monitoring.profile.reading import read
+
         arrow = _arrow(table)
-        columns = {}
-        for name in arrow.column_names:
-            columns[name] = _column(arrow.column(name), like.columns.get(name) if like else None)
-        return cls(arrow.num_rows, columns)
+        known = like.columns if like else {}
+        found: dict[str, Column] = {}
+        notes: dict[str, str] = {}
+        for name in arrow.column_names if columns is None else columns:
+            made, note = read(name, arrow.column(name), known)
+            found |= made
+            if note:
+                notes[name] = note
+        return cls(arrow.num_rows, found, notes)
 
     def __add__(self, other: Profile) -> Profile:
-        return Profile(self.rows + other.rows, {name: _plus(self, other, name) for name in self.columns})
+        return self._with(other, 1)
 
     def __sub__(self, other: Profile) -> Profile:
-        return Profile(self.rows - other.rows, {name: _minus(self, other, name) for name in self.columns})
+        return self._with(other, -1)
 
-
-def _plus(one: Profile, other: Profile, name: str) -> Any:
-    mine: Any = one.columns[name]
-    return mine + other.columns[name]
-
-
-def _minus(one: Profile, other: Profile, name: str) -> Any:
-    mine: Any = one.columns[name]
-    return mine - other.columns[name]
+    def _with(self, other: Profile, sign: int) -> Profile:
+        columns: dict[str, Column] = {}
+        for name in self.columns:
+            mine: Any = self.columns[name]
+            its: Any = other.columns.get(name)
+            if type(its) is not type(mine):
+                raise UsageProblem(
+                    "two profiles do not have the same columns",
+                    where=f"column {name}",
+                    expected="numbers in both, or words in both",
+                    todo="make both with like=reference, of the same columns",
+                )
+            columns[name] = mine + its if sign > 0 else mine - its
+        if extra := sorted(set(other.columns) - set(self.columns)):
+            raise UsageProblem(
+                "two profiles do not have the same columns",
+                where=", ".join(extra),
+                todo="make both of the same columns",
+            )
+        return Profile(self.rows + sign * other.rows, columns, {**other.notes, **self.notes})
 
 
 def _arrow(table: Any) -> Any:
@@ -58,22 +83,4 @@ def _arrow(table: Any) -> Any:
 
     if isinstance(table, Mapping):
         return pa.table({name: pa.array(values) for name, values in table.items()})
-    return pa.table(table)
-
-
-def _column(values: Any, like: Column | None) -> Column:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
-    if number and not isinstance(like, Categories):
-        array = np.ascontiguousarray(pc.cast(values, pa.float64()).to_numpy(), np.float64)
-        finite = array[np.isfinite(array)]
-        infinite = (int((array == -np.inf).sum()), int((array == np.inf).sum()))
-        shift, scale = (like.shift, like.scale) if isinstance(like, Numbers) else (0.0, 1.0)
-        bins, counts = counted((finite - shift) / scale + 0.0)
-        missing = int(np.isnan(array).sum())
-        return Numbers(len(array), missing, infinite, bins, counts, shift, scale)
-    found = pc.value_counts(pc.cast(values, pa.string()).drop_null())
-    counts_by_name = {str(each["values"]): int(each["counts"]) for each in found.to_pylist()}
-    return Categories(len(values), values.null_count, counts_by_name)
+    return table if isinstance(table, pa.Table) else pa.table(table)

@@ -12,7 +12,7 @@ import numpy as np
 
 from blueprints.environment import Environment
 from blueprints.errors import ExitCode, Problem
-from mlops.data.tables import location, options
+from mlops.data.tables import dataset, location
 from mlops.serving.log.reader import read_predictions
 from mlops.serving.rollout.analysis import Outcomes
 from mlops.serving.rollout.state import Rollout
@@ -93,12 +93,7 @@ class LoggedTruth:
         return found
 
     def _dataset(self, kind: str, model: str) -> Any:
-        import deltalake
-
-        uri, storage = location(self._environment, kind, model), options(self._environment.storage)
-        if not deltalake.DeltaTable.is_deltatable(uri, storage_options=storage):
-            return None
-        return deltalake.DeltaTable(uri, storage_options=storage).to_pyarrow_dataset()
+        return dataset(self._environment.storage, location(self._environment, kind, model))
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Outcomes:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blueprints.environment import Environment
-from mlops.data.tables import location, options
+from mlops.data.tables import dataset, location
 from mlops.serving.log import tables
 
 
@@ -62,16 +62,14 @@ def _read(
     columns: Sequence[str] = (),
 ) -> Any:
     """Rows of a table in the schema of today, whatever release wrote them."""
-    import deltalake
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     schema = tables.schema(kind)
     schema = pa.schema([schema.field(name) for name in columns or schema.names])
-    uri, storage = location(environment, kind, model), options(environment.storage)
-    if not deltalake.DeltaTable.is_deltatable(uri, storage_options=storage):
+    data = dataset(environment.storage, location(environment, kind, model))
+    if data is None:
         return schema.empty_table()
-    data = deltalake.DeltaTable(uri, storage_options=storage).to_pyarrow_dataset()
     condition = None
     for moment, later in ((since, True), (until, False)):
         if moment is not None:

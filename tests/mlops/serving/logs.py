@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import deltalake
 import numpy as np
 
 from blueprints.environment import Environment, StorageRef, TrackingRef
-from mlops.data.tables import location, options
+from mlops.data.tables import dataset, location
 from mlops.serving.log import PredictionLog
 from mlops.serving.rows import Batch, Call, Outputs
 from mlops.serving.signature import Column, Signature
@@ -45,11 +44,8 @@ def append(
 
 def rows(made: Environment, kind: str = "predictions", model: str = "m") -> list[dict[str, Any]]:
     """A table's rows; none when there is no table."""
-    uri, storage = location(made, kind, model), options(made.storage)
-    if not deltalake.DeltaTable.is_deltatable(uri, storage_options=storage):
-        return []
-    table = deltalake.DeltaTable(uri, storage_options=storage).to_pyarrow_table()
-    found: list[dict[str, Any]] = table.to_pylist()
+    data = dataset(made.storage, location(made, kind, model))
+    found: list[dict[str, Any]] = [] if data is None else data.to_table().to_pylist()
     return found
 
 

@@ -362,14 +362,14 @@ def test_tables_of_the_release_before_are_appended_to_and_read(tmp_path: Path) -
         rows_then = pa.Table.from_pylist([row], schema=pa.schema(schema))
         deltalake.write_deltalake(location(made, kind, "m"), rows_then)
     uri = (tmp_path / "data" / "predictions" / "m").as_uri()
-    cursor = Cursor().extended(uri, {})
+    cursor = Cursor().extended(uri, made.storage)
     assert len(read_predictions(made, "m")) == 1
     log = PredictionLog(tmp_path / "log", made)
     append(log, "b")
     log.label("m", ["b"], [0.0])
     log.flush()
-    cursor = cursor.extended(uri, {})
-    assert cursor.read(uri, {}, 10).column("id").to_pylist() == ["a", "b"]
+    cursor = cursor.extended(uri, made.storage)
+    assert cursor.read(uri, made.storage, 10).column("id").to_pylist() == ["a", "b"]
     found = {row["id"]: (row["caller"], row["label"]) for row in read_predictions(made, "m").to_pylist()}
     assert found == {"a": (None, 1.0), "b": ("team", 0.0)}
     assert deltalake.DeltaTable(
@@ -389,14 +389,14 @@ def test_compaction_is_invisible_to_a_reader_in_the_middle(tmp_path: Path) -> No
     for number in range(30):
         append(log, str(number))
         log.flush()
-        cursor = Cursor.from_text(cursor.to_text()).extended(uri, {})
+        cursor = Cursor.from_text(cursor.to_text()).extended(uri, made.storage)
         if number % 7 == 3:
-            seen += cursor.read(uri, {}, 3).column("id").to_pylist()
+            seen += cursor.read(uri, made.storage, 3).column("id").to_pylist()
             cursor = cursor.advanced(3)
         if number % 10 == 5:
             assert compact(made, "predictions", "m", few=2) >= 2
-    cursor = cursor.extended(uri, {})
-    seen += cursor.read(uri, {}, cursor.rows).column("id").to_pylist()
+    cursor = cursor.extended(uri, made.storage)
+    seen += cursor.read(uri, made.storage, cursor.rows).column("id").to_pylist()
     assert sorted(seen, key=int) == ids(made) == [str(number) for number in range(30)]
     assert compact(made, "predictions", "m") == 0, "few files are left alone"
     assert compact(made, "predictions", "nobody") == 0

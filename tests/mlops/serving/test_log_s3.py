@@ -68,8 +68,8 @@ def test_s3_away_and_back_with_two_replicas_and_compaction(
     for thread in threads:
         thread.start()
     eventually(lambda: len(ids(made)) > 50)
-    uri, options = "s3://data/predictions/m", _options(storage)
-    cursor = Cursor().extended(uri, options)
+    uri = "s3://data/predictions/m"
+    cursor = Cursor().extended(uri, storage)
     with Supervisor(home)._rpc() as rpc:
         rpc.stopProcess("storage")
     eventually(lambda: logs[0].backlog("m").fault)
@@ -88,12 +88,6 @@ def test_s3_away_and_back_with_two_replicas_and_compaction(
         log.close()
     everything = sorted([*written[0], *written[1]])
     assert sorted(ids(made)) == everything
-    cursor = cursor.extended(uri, options)
-    assert sorted(cursor.read(uri, options, cursor.rows).column("id").to_pylist()) == everything
+    cursor = cursor.extended(uri, storage)
+    assert sorted(cursor.read(uri, storage, cursor.rows).column("id").to_pylist()) == everything
     assert len(read_predictions(made, "m")) == len(everything)
-
-
-def _options(storage: StorageRef) -> dict[str, str]:
-    from mlops.data.tables import options
-
-    return options(storage)
