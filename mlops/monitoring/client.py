@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,8 @@ import httpx
 from blueprints.environment import MonitoringRef
 from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.alerts import Alert
+from mlops.monitoring.alerts.fatigue import Fatigue
+from mlops.monitoring.alerts.silences import Silence
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.infrastructure import Reported
 from mlops.monitoring.rollouts import KIND, RolloutReport
@@ -26,6 +28,16 @@ class Window:
     end: datetime | None
     rows: int
     drifted: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of an alert."""
+
+    at: datetime
+    state: str
+    severity: str
+    words: str
 
 
 class MonitorClient:
@@ -78,9 +90,50 @@ class MonitorClient:
         """One alert."""
         return _alert(self._call("GET", f"/alerts/{number}"))
 
-    def acknowledge(self, number: int, who: str, why: str) -> Alert:
-        """Mark an alert as seen; the monitor records it in the audit log."""
-        return _alert(self._call("POST", f"/alerts/{number}/acknowledge", json={"who": who, "why": why}))
+    def acknowledge(self, number: int, who: str, why: str, useful: bool | None = None) -> Alert:
+        """Mark an alert as seen, useful or not; the monitor records it in the audit log."""
+        body = {"who": who, "why": why, "useful": useful}
+        return _alert(self._call("POST", f"/alerts/{number}/acknowledge", json=body))
+
+    def changes(self, number: int) -> tuple[Change, ...]:
+        """What became of an alert, oldest first."""
+        rows = self._call("GET", f"/alerts/{number}/history")["changes"]
+        return tuple(
+            Change(datetime.fromisoformat(r["at"]), r["state"], r["severity"], r["words"]) for r in rows
+        )
+
+    def silences(self) -> tuple[Silence, ...]:
+        """Silences, newest first, those that are over too."""
+        return tuple(_silence(row) for row in self._call("GET", "/silences")["silences"])
+
+    def silence(self, matchers: Mapping[str, str], hours: float, who: str, why: str) -> int:
+        """Hold back alerts that fit every matcher; the silence's number."""
+        body = {"matchers": dict(matchers), "hours": hours, "who": who, "why": why}
+        return int(self._call("POST", "/silences", json=body)["id"])
+
+    def unsilence(self, number: int, who: str) -> None:
+        """End a silence now."""
+        self._call("DELETE", f"/silences/{number}", params={"who": who})
+
+    def test_route(self, name: str) -> str:
+        """Send a trial on a route, and its end; why it was refused, empty: it was taken."""
+        return str(self._call("POST", f"/routes/{name}/test", timeout=60.0)["why"])
+
+    def fatigue(self, days: int = 30) -> Fatigue:
+        """How much was heard in the last days, and how much of it was useful."""
+        return Fatigue(**self._call("GET", "/fatigue", params={"days": days}))
+
+    def history(self, days: int = 30) -> Iterator[dict[str, Any]]:
+        """Analysed windows with their findings, oldest first
+        (:func:`mlops.monitoring.alerts.history.past` reads them)."""
+        after = 0
+        while rows := self._call("GET", "/history", params={"days": days, "after": after})["windows"]:
+            yield from rows
+            after = rows[-1]["id"]
+
+    def findings(self, model: str, windows: int = 20) -> tuple[dict[str, Any], ...]:
+        """Findings of the newest windows of a model, oldest first, as plain data."""
+        return tuple(self._call("GET", f"/findings/{model}", params={"windows": windows})["findings"])
 
     def infrastructure(self, reports: Sequence[Reported]) -> tuple[Alert, ...]:
         """Report everything about the infrastructure that differs now; what no longer does resolves. Returns
@@ -115,9 +168,27 @@ def _time(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+#: Fields of an alert that are times.
+_TIMES = (
+    "first_seen",
+    "last_seen",
+    "window_start",
+    "window_end",
+    "fired_at",
+    "acknowledged_at",
+    "resolved_at",
+    "announced_at",
+)
+
+
+def _silence(row: dict[str, Any]) -> Silence:
+    starts, ends = datetime.fromisoformat(row["starts"]), datetime.fromisoformat(row["ends"])
+    return Silence(row["id"], row["matchers"], starts, ends, row["who"], row["why"])
+
+
 def _alert(row: dict[str, Any]) -> Alert:
     values = {key: row[key] for key in Alert.__dataclass_fields__}
-    for key in ("first_seen", "last_seen", "window_start", "window_end"):
+    for key in _TIMES:
         values[key] = _time(values[key])
     for key in ("reference", "current"):
         values[key] = Distribution(tuple(values[key]["labels"]), tuple(values[key]["shares"]))

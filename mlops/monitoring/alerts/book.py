@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import copysign, isfinite, isnan
+from sys import float_info
 from typing import TYPE_CHECKING, Any
 
 from blueprints.alerting import AlertsSpec
@@ -69,6 +71,7 @@ class Alerts:
             also: Writes more in the same transaction: blocks of profiles.
         """
         now = self._clock()
+        findings = [_finite(each) for each in findings]
         with self.store.transaction() as connection:
             self.store.add_window(connection, window, findings, now)
             if also is not None:
@@ -268,6 +271,18 @@ class Alerts:
 
 #: What the windows of a kind are made of, in words.
 _FEEDS = {"rows": "predictions", "labels": "labels"}
+
+
+#: Figures of a finding.
+_FIGURES = ("statistic", "effect", "floor", "p_value", "p_adjusted")
+
+
+def _finite(finding: Finding) -> Finding:
+    """Figures that a database and JSON can hold: what is no number is nothing, infinity the largest."""
+    figures = {name: float(getattr(finding, name)) for name in _FIGURES}
+    odd = {name: value for name, value in figures.items() if not isfinite(value)}
+    held = {name: 0.0 if isnan(v) else copysign(float_info.max, v) for name, v in odd.items()}
+    return replace(finding, **held) if held else finding  # type: ignore[arg-type]
 
 
 def _silenced(alert: Alert, held: bool) -> Alert:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import logging
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -20,13 +19,11 @@ from blueprints.errors import Problem, UsageProblem
 from mlops.governance.audit import AuditLog
 from mlops.monitoring import infrastructure, rollouts
 from mlops.monitoring.alerts import Alert, Alerts, Observation
-from mlops.monitoring.alerts.book import finding_rows
-from mlops.monitoring.alerts.metrics import CONTENT_TYPE, exposition
+from mlops.monitoring.alerts.http import AlertApi, Handler, plain
 from mlops.monitoring.service import views
 from mlops.monitoring.service.monitor import Monitor
 
 log = logging.getLogger(__name__)
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Api:
@@ -41,17 +38,13 @@ class Api:
         return Starlette(
             routes=[
                 Route("/health", self.health),
-                Route("/alerts", self._guarded(self.alerts)),
-                Route("/alerts/{number:int}", self._guarded(self.alert)),
-                Route("/alerts/{number:int}/acknowledge", self._guarded(self.acknowledge), methods=["POST"]),
+                *AlertApi(self._book, self._audit).routes(self._guarded),
                 Route("/observations", self._guarded(self.observe), methods=["POST"]),
                 Route("/models", self._guarded(self.models)),
                 Route("/windows/{model}", self._guarded(self.windows)),
-                Route("/findings/{model}", self._guarded(self.findings)),
                 Route("/performance/{model}", self._guarded(self.performance)),
                 Route("/profile/{model}", self._guarded(self.profile)),
                 Route("/timeline/{model}", self._guarded(self.timeline)),
-                Route("/metrics", self._guarded(self.metrics)),
             ]
         )
 
@@ -83,41 +76,6 @@ class Api:
             }
         )
 
-    async def alerts(self, request: Request) -> Response:
-        """Alerts; ``?state=`` firing, acknowledged or resolved."""
-        found = await run_in_threadpool(self._store.alerts, request.query_params.get("state"))
-        return JSONResponse({"alerts": [_plain(alert) for alert in found]})
-
-    async def alert(self, request: Request) -> Response:
-        """One alert."""
-        return _answer(await run_in_threadpool(self._store.alert, request.path_params["number"]))
-
-    async def acknowledge(self, request: Request) -> Response:
-        """Mark as seen: {who, why}; recorded in the audit log before it is done."""
-        number, body = request.path_params["number"], await _body(request)
-        if body is None:
-            return JSONResponse({"error": "expected a JSON object with who and why"}, 400)
-        before = await run_in_threadpool(self._store.alert, number)
-        if before is None:
-            return _answer(None)
-        who, why = str(body.get("who", "")), str(body.get("why", ""))
-        if self._audit is not None and before.state == "firing":
-            act = {"state": "acknowledged", "by": who}
-            await run_in_threadpool(
-                lambda: (
-                    self._audit
-                    and self._audit.append(
-                        "alert.acknowledge",
-                        f"alert {number} {before.model} {before.feature}",
-                        before={"state": before.state},
-                        after=act,
-                        why=why,
-                        source="service",
-                    )
-                )
-            )
-        return _answer(await run_in_threadpool(self._book.acknowledge, number, who, why))
-
     async def observe(self, request: Request) -> Response:
         """Take the report of an infrastructure check (:mod:`mlops.monitoring.infrastructure`) or of a rollout
         (:mod:`mlops.monitoring.rollouts`); answers what fires of that kind now."""
@@ -129,7 +87,7 @@ class Api:
             return [each for each in self._store.alerts("firing") if each.kind == kind]
 
         firing = await run_in_threadpool(record)
-        return JSONResponse({"alerts": [_plain(alert) for alert in firing]})
+        return JSONResponse({"alerts": [plain(alert) for alert in firing]})
 
     def _seen(self, kind: str, body: Any) -> list[Observation]:
         if kind == rollouts.KIND:
@@ -145,12 +103,6 @@ class Api:
         """How the watch of each model goes."""
         states = self._monitor.states
         return JSONResponse({"models": [asdict(states[name]) for name in sorted(states)]})
-
-    async def findings(self, request: Request) -> Response:
-        """Everything tested in the newest windows; ``?limit=`` windows, 20 unless told."""
-        limit = _whole(request, "limit", 20)
-        rows = await run_in_threadpool(finding_rows, self._store, request.path_params["model"], limit)
-        return JSONResponse({"findings": [_document(row) for row in rows]})
 
     async def performance(self, request: Request) -> Response:
         """The series of quality of the newest windows."""
@@ -169,10 +121,6 @@ class Api:
         """Deployments of versions and changes of alerts, oldest first."""
         rows = await run_in_threadpool(views.timeline, self._store, request.path_params["model"])
         return JSONResponse({"timeline": [_document(row) for row in rows]})
-
-    async def metrics(self, request: Request) -> Response:
-        """OpenMetrics text."""
-        return Response(await run_in_threadpool(exposition, self._store), media_type=CONTENT_TYPE)
 
 
 def _whole(request: Request, name: str, default: int) -> int:
@@ -194,16 +142,6 @@ async def _body(request: Request) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
-
-
-def _answer(alert: Alert | None) -> JSONResponse:
-    if alert is None:
-        return JSONResponse({"error": "no such alert"}, 404)
-    return JSONResponse(_plain(alert))
-
-
-def _plain(alert: Alert) -> dict[str, Any]:
-    return {key: _text(value) for key, value in asdict(alert).items()}
 
 
 def _text(value: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.finding import Family
+from mlops.monitoring.profile.categories import comparable
 from mlops.monitoring.profile.columns import Categories, Ints
 from mlops.monitoring.tests import distances, tails
 from mlops.monitoring.tests.numbers import grouped_distances
@@ -24,18 +25,26 @@ REST = "(other)"
 
 def tests_of_categories(name: str, reference: Categories, current: Categories, rules: Rules) -> list[Outcome]:
     """Shares, new and vanished categories of a column."""
+    reference, current = comparable(reference, current)
     before, now = reference.counts, current.counts
-    m, n = sum(before.values()), sum(now.values())
-    if not m or not n:
+    m, n = reference.rows - reference.missing, current.rows - current.missing
+    if m <= 0 or n <= 0:
         return []
     family: Family = "prediction" if name in rules.predictions else "drift"
-    first, second, names = pooled(before, now)
+    first, second, names = pooled(_whole(reference), _whole(current))
     return [
         _chi_squared(name, first, second, names, rules, family),
         *grouped_distances(name, first, second, rules, family),
         _new(name, before, now, (m, n), rules),
         _vanished(name, before, now, (m, n), rules),
     ]
+
+
+def _whole(column: Categories) -> Mapping[str, int]:
+    """The counts of all rows: words that a large column keeps by their hash alone are a category a bucket."""
+    if column.beyond is None:
+        return column.counts
+    return {**column.counts, **{f"{REST} {at}": int(count) for at, count in enumerate(column.beyond)}}
 
 
 def pooled(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[Ints, Ints, list[str]]:

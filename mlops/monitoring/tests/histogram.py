@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from mlops.monitoring.distribution import Distribution
-from mlops.monitoring.profile.columns import HALF, SHIFT, Floats, Ints, Numbers, aligned
+from mlops.monitoring.profile.columns import Floats, Ints, Numbers, aligned
 
 _PICTURE = 12
 
@@ -31,10 +31,8 @@ class Pair:
     def of(cls, reference: Numbers, current: Numbers) -> Pair:
         """Bins of both; a window that was counted in other units is counted again by the middles of its
         bins."""
-        if (reference.shift, reference.scale) != (current.shift, current.scale):
-            current = _recounted(current, reference)
         bins, first, second = aligned(reference, current)
-        frame = Numbers(0, 0, (0, 0), bins, first, reference.shift, reference.scale)
+        frame = replace(reference, bins=bins, counts=first, level=max(reference.level, current.level))
         low, high = frame.edges()
         return cls(_bounded(low), _bounded(high), first, second)
 
@@ -118,13 +116,3 @@ def _bounded(edges: Floats) -> Floats:
 def _width(pair: Pair, value: float) -> float:
     index = int(np.clip(np.searchsorted(pair.middles, value), 0, len(pair.middles) - 1))
     return float(pair.high[index] - pair.low[index])
-
-
-def _recounted(column: Numbers, like: Numbers) -> Numbers:
-    low, high = column.edges()
-    values = np.nan_to_num(((low / 2 + high / 2) - like.shift) / like.scale) + 0.0
-    place = (values.view(np.int64) >> SHIFT) + HALF
-    place = np.where(place >= HALF, place, HALF - 1 - place)
-    bins, inverse = np.unique(place, return_inverse=True)
-    counts = np.bincount(inverse, column.counts, len(bins)).astype(np.int64)
-    return Numbers(column.rows, column.missing, column.infinite, bins, counts, like.shift, like.scale)

@@ -1,4 +1,4 @@
-"""``modelyard alerts``: list them, show one, acknowledge one."""
+"""``modelyard alerts``: list them, show one, say what it was worth, silence some, try a route."""
 
 from __future__ import annotations
 
@@ -12,31 +12,57 @@ if TYPE_CHECKING:
     from mlops.monitoring.alerts import Alert
     from tui.session import Session
 
-SYMBOLS = {"page": "▲", "ticket": "△"}
+SYMBOLS = {"page": "▲", "ticket": "△", "digest": "·"}
+#: What each action takes beside the options.
+_NEEDS = {
+    "show": "an ID that modelyard alerts lists",
+    "ack": "an ID that modelyard alerts lists",
+    "acknowledge": "an ID that modelyard alerts lists",
+    "history": "an ID that modelyard alerts lists",
+    "silence": "matchers such as model=delay kind=drift feature=dep_*",
+    "unsilence": "an ID that modelyard alerts silences lists",
+    "test-route": "the name of a route of monitoring.alerts.routes",
+}
+_ACTIONS = ("list", *_NEEDS, "silences")
 
 
 def add(parser: ArgumentParser, name: str) -> None:
     """Declare the options."""
-    parser.add_argument("action", nargs="?", choices=("list", "show", "acknowledge"), default="list")
-    parser.add_argument("id", nargs="?", metavar="ID", help="of show and acknowledge")
+    parser.add_argument("action", nargs="?", choices=_ACTIONS, default="list")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="ID, matchers FIELD=PATTERN, or a route")
     parser.add_argument("--all", action="store_true", help="acknowledged and resolved ones too")
-    parser.add_argument("--why", metavar="TEXT", default="", help="reason of an acknowledgement")
+    parser.add_argument("--why", metavar="TEXT", default="", help="reason of ack and silence")
+    judged = parser.add_mutually_exclusive_group()
+    judged.add_argument("--useful", action="store_const", const=True, dest="useful", help="it was worth it")
+    judged.add_argument("--noise", action="store_const", const=False, dest="useful", help="it was not")
+    parser.add_argument("--hours", type=float, default=1.0, metavar="N", help="length of a silence (1)")
 
 
 def run(args: Namespace, out: Output) -> int:
-    """List firing alerts (``--all``: every one), or act on one."""
+    """List firing alerts (``--all``: every one), or act."""
     from tui.session import Session
 
-    if args.action != "list" and not args.id:
-        raise UsageProblem(
-            f"which alert to {args.action}?", where="alerts", expected="an ID that modelyard alerts lists"
-        )
+    if args.action in _NEEDS and not args.what:
+        raise UsageProblem(f"what to {args.action}?", where="alerts", expected=_NEEDS[args.action])
+    if args.action not in ("silence",) and len(args.what) > 1:
+        raise UsageProblem(f"one at a time, not {' '.join(args.what)}", where="alerts")
+    acts = {
+        "list": _list,
+        "show": _show,
+        "ack": _acknowledge,
+        "acknowledge": _acknowledge,
+        "history": _history,
+        "silence": _silence,
+        "silences": _silences,
+        "unsilence": _unsilence,
+        "test-route": _test_route,
+    }
     with Session.open(args.folder, args.environment) as session:
-        if args.action == "acknowledge":
-            return _acknowledge(session, args, out)
-        if args.action == "show":
-            return _show(session, args, out)
-        alerts = session.monitor().alerts() if args.all else session.monitor().alerts(state="firing")
+        return acts[args.action](session, args, out)
+
+
+def _list(session: Session, args: Namespace, out: Output) -> int:
+    alerts = session.monitor().alerts() if args.all else session.monitor().alerts(state="firing")
     out.table(
         ("", "id", "state", "model", "feature", "seen", "what"),
         (
@@ -45,9 +71,9 @@ def run(args: Namespace, out: Output) -> int:
                 str(alert.id),
                 alert.state,
                 alert.subject,
-                alert.feature,
+                f"{alert.feature} [{alert.segment}]" if alert.segment else alert.feature,
                 since(alert.last_seen),
-                alert.summary,
+                alert.summary + (f" (explained by {alert.inhibited_by})" if alert.inhibited_by else ""),
             )
             for alert in alerts
         ),
@@ -60,12 +86,17 @@ def run(args: Namespace, out: Output) -> int:
 
 
 def _show(session: Session, args: Namespace, out: Output) -> int:
-    alert = _alert(session, args.id)
+    alert = _alert(session, args.what[0])
     for name in ("id", "severity", "state", "model", "version", "feature", "statistic", "value", "threshold"):
         out.line(f"{name:<12} {cell(getattr(alert, name))}")
     out.line(f"{'what':<12} {alert.summary}")
+    if alert.inhibited_by:
+        out.line(f"{'explained by':<12} {alert.inhibited_by}")
     if alert.acknowledged_by:
-        out.line(f"{'by':<12} {alert.acknowledged_by}: {alert.why}")
+        judged = (
+            {True: " (useful)", False: " (noise)"}.get(alert.useful, "") if alert.useful is not None else ""
+        )
+        out.line(f"{'by':<12} {alert.acknowledged_by}: {alert.why}{judged}")
     out.line()
     current = dict(zip(alert.current.labels, alert.current.shares, strict=True))
     out.table(
@@ -80,20 +111,94 @@ def _show(session: Session, args: Namespace, out: Output) -> int:
     return ExitCode.DONE
 
 
-def _acknowledge(session: Session, args: Namespace, out: Output) -> int:
+def _who() -> str:
     import getpass
     import socket
 
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _acknowledge(session: Session, args: Namespace, out: Output) -> int:
     # The monitor appends the act to the audit log before it answers, for every client alike.
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
-    after = session.monitor().acknowledge(_alert(session, args.id).id, who, args.why)
+    number = _alert(session, args.what[0]).id
+    after = session.monitor().acknowledge(number, _who(), args.why, args.useful)
     out.line(f"{after.id}\t{after.state}")
     out.say(f"acknowledged: {after.summary}")
     out.document(after)
     return ExitCode.DONE
 
 
+def _history(session: Session, args: Namespace, out: Output) -> int:
+    changes = session.monitor().changes(_number(args.what[0]))
+    out.table(
+        ("at", "state", "severity", "what"),
+        ((c.at.isoformat(" ", "seconds"), c.state, c.severity, c.words) for c in changes),
+    )
+    if not changes:
+        out.say("nothing is remembered of it")
+    out.document({"changes": changes})
+    return ExitCode.DONE
+
+
+def _silence(session: Session, args: Namespace, out: Output) -> int:
+    pairs = [each.partition("=") for each in args.what]
+    if any(not sign for _, sign, _ in pairs):
+        raise UsageProblem("that is no matcher", where="alerts", expected=_NEEDS["silence"])
+    matchers = {name: pattern for name, _, pattern in pairs}
+    number = session.monitor().silence(matchers, args.hours, _who(), args.why)
+    out.line(str(number))
+    out.say(f"silent for {args.hours:g} h; modelyard alerts unsilence {number} ends it")
+    out.document({"id": number})
+    return ExitCode.DONE
+
+
+def _silences(session: Session, args: Namespace, out: Output) -> int:
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    known = [each for each in session.monitor().silences() if args.all or each.ends > now]
+    out.table(
+        ("id", "until", "who", "what", "why"),
+        (
+            (
+                str(each.id),
+                each.ends.isoformat(" ", "minutes"),
+                each.who,
+                " ".join(f"{name}={pattern}" for name, pattern in each.matchers.items()),
+                each.why,
+            )
+            for each in known
+        ),
+        right=(0,),
+    )
+    if not known:
+        out.say("nothing is silenced")
+    out.document({"silences": known})
+    return ExitCode.DONE
+
+
+def _unsilence(session: Session, args: Namespace, out: Output) -> int:
+    number = _number(args.what[0])
+    session.monitor().unsilence(number, _who())
+    out.say(f"silence {number} is over")
+    out.document({"id": number})
+    return ExitCode.DONE
+
+
+def _test_route(session: Session, args: Namespace, out: Output) -> int:
+    """0: the other side took it. 3: it did not, and may later."""
+    name = args.what[0]
+    why = session.monitor().test_route(name)
+    out.line(f"{name}\t{why or 'taken'}")
+    out.document({"route": name, "sent": not why, "why": why})
+    return ExitCode.RETRY if why else ExitCode.DONE
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise UsageProblem(f"{text!r} is not an ID", where="alerts", expected="a whole number")
+    return int(text)
+
+
 def _alert(session: Session, text: str) -> Alert:
-    if not text.isdigit():
-        raise UsageProblem(f"{text!r} is not the ID of an alert", where="alerts", expected="a whole number")
-    return session.monitor().alert(int(text))
+    return session.monitor().alert(_number(text))

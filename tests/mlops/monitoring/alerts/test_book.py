@@ -77,6 +77,15 @@ def test_findings_window_places_and_more_are_one_transaction(tmp_path: Path) -> 
     assert (again.place("log:m"), len(again.windows("m")), bench.states()) == ("9", 2, {"x": "firing"})
 
 
+def test_what_is_no_number_is_kept_all_the_same(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for _ in range(2):
+        bench.window(finding("x", effect=float("inf")), finding("y", statistic=float("nan"), found=False))
+    assert bench.states() == {"x": "firing"}
+    (notice,) = bench.sent()
+    assert notice.entries[0].value > 1e300
+
+
 def test_columns_of_one_model_are_one_notice_and_other_models_another(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     for _ in range(2):

@@ -67,11 +67,10 @@ def test_it_is_openmetrics_and_says_what_is(bench: Bench) -> None:
     assert value(found, "ml_rows_invalid_total", reason="type") == 4
     assert value(found, "ml_window_rows") == 1000
     assert value(found, "ml_model_info") == 1
-    firing = {
-        dict(k[1])["severity"]: v
-        for k, v in found.items()
-        if k[0] == "ml_alerts_firing" and dict(k[1])["model"]
-    }
+    alerts = [
+        (dict(labels), number) for (name, labels), number in found.items() if name == "ml_alerts_firing"
+    ]
+    firing = {labels["severity"]: number for labels, number in alerts if labels["model"]}
     assert firing == {"page": 0, "ticket": 2, "digest": 0}
     assert "region" not in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from blueprints.errors import UsageProblem
 from mlops.monitoring import Comparison, Profile, Rules, compare
 from mlops.monitoring.finding import Finding
+from mlops.monitoring.profile import Numbers
 from tests.mlops.monitoring.tests.tables import Columns, profiled, table
 
 REFERENCE = profiled(20_000, 1)
@@ -188,7 +190,8 @@ def test_profiles_counted_in_other_units_are_compared_in_the_references() -> Non
     rng = np.random.default_rng(3)
     one = Profile.of({"x": rng.normal(size=5_000)})
     (column,) = Profile.of({"x": rng.normal(size=2_000) / 3 - 2}).columns.values()
-    shifted = Profile(2_000, {"x": type(column)(**{**vars(column), "shift": 6.0, "scale": 3.0})})
+    assert isinstance(column, Numbers)
+    shifted = Profile(2_000, {"x": replace(column, shift=6 + 3 * column.shift, scale=3 * column.scale)})
     assert compare(one, shifted).found == ()
 
 
