@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from blueprints.errors import UsageProblem
 from mlops.monitoring.profile.columns import Column
 
@@ -82,5 +84,20 @@ def _arrow(table: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(table, Mapping):
-        return pa.table({name: pa.array(values) for name, values in table.items()})
+        return pa.table({name: _array(name, values) for name, values in table.items()})
     return table if isinstance(table, pa.Table) else pa.table(table)
+
+
+def _array(name: str, values: Any) -> Any:
+    import pyarrow as pa
+
+    # Objects of pandas hold NaN where a word is missing; a NaN among floats stays one.
+    objects = not isinstance(values, np.ndarray) or values.dtype == object
+    try:
+        return pa.array(values, from_pandas=objects)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise UsageProblem(
+            f"the values of {name} have several types: {str(error)[:120]}",
+            where=name,
+            expected="numbers, words, times or vectors alone",
+        ) from None

@@ -67,3 +67,10 @@ def test_a_reference_of_another_release_or_of_another_length_is_refused_in_words
         Reference.from_json("no JSON")
     with pytest.raises(UsageProblem, match="3 rows of features"):
         build_reference({"x": [1.0, 2.0, 3.0]}, [1.0])
+
+
+def test_words_with_gaps_as_pandas_gives_them_are_words_and_several_types_are_refused() -> None:
+    made = build_reference({"w": ["a", float("nan"), "b", None], "x": [1.0, float("nan"), 2.0, 3.0]})
+    assert [each.missing for each in made.profile.columns.values()] == [2, 1]
+    with pytest.raises(UsageProblem, match="several types"):
+        build_reference({"w": ["a", 1.5, "b"]})
