@@ -67,14 +67,9 @@ class RouteSpec(Section):
         # Faults are of the route, not of the field: words about a field quote it, and it may be a secret.
         given = (self.secret, self.url if self.kind in _SECRET_ADDRESS else "")
         if any(each and not _REFERENCE.fullmatch(each) for each in given):
-            raise ValueError(
-                f"{self.name}: use env:NAME or file:/PATH: where the secret is, never the secret"
-            )
-        if (
-            self.kind not in _SECRET_ADDRESS
-            and self.kind not in ("desktop", "pagerduty")
-            and not re.match(r"(https?|smtps?)://[^@\s]+$", self.url)
-        ):
+            raise ValueError(f"{self.name}: use env:NAME or file:/PATH, where the secret is, not itself")
+        plain = self.kind in ("alertmanager", "webhook", "mail")
+        if plain and not re.fullmatch(r"(https?|smtps?)://[^@\s]+", self.url):
             raise ValueError(f"{self.name}: give url, an address without a password in it")
         if self.kind in ("webhook", "pagerduty") and not self.secret:
             raise ValueError(f"{self.name}: give secret, a reference such as env:NAME")
