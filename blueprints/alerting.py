@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from blueprints.section import Section
 
@@ -14,14 +14,7 @@ Level = Literal["page", "ticket", "digest"]
 _SECRET_ADDRESS = ("slack", "teams")
 
 
-def _reference(value: str) -> str:
-    if not re.fullmatch(r"|env:[A-Za-z_][A-Za-z0-9_]*|file:/.+", value):
-        # The value is left out of the words: it may be the secret itself.
-        raise ValueError("use env:NAME or file:/PATH, which name where the secret is, never the secret")
-    return value
-
-
-Reference = Annotated[str, AfterValidator(_reference)]
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+")
 Hours = Annotated[float, Field(gt=0, le=8760)]
 
 
@@ -58,7 +51,7 @@ class RouteSpec(Section):
     """What is at the other end."""
     url: str = ""
     """Address: https://…, for mail smtp://HOST:PORT or smtps://; of slack and teams a reference."""
-    secret: Reference = ""
+    secret: str = ""
     """Reference to the webhook's signing key, PagerDuty's routing key, the mail password."""
     user: str = ""
     """Name at the mail server."""
@@ -71,11 +64,12 @@ class RouteSpec(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> RouteSpec:
-        if self.kind in _SECRET_ADDRESS:
-            _reference(self.url)
-        elif self.kind not in ("desktop", "pagerduty") and not re.match(
-            r"(https?|smtps?)://[^@\s]+$", self.url
-        ):
+        # Faults are of the route, not of the field: words about a field quote it, and it may be a secret.
+        given = (self.secret, self.url if self.kind in _SECRET_ADDRESS else "")
+        if any(each and not _REFERENCE.fullmatch(each) for each in given):
+            raise ValueError(f"{self.name}: use env:NAME or file:/PATH, where the secret is, not itself")
+        plain = self.kind in ("alertmanager", "webhook", "mail")
+        if plain and not re.fullmatch(r"(https?|smtps?)://[^@\s]+", self.url):
             raise ValueError(f"{self.name}: give url, an address without a password in it")
         if self.kind in ("webhook", "pagerduty") and not self.secret:
             raise ValueError(f"{self.name}: give secret, a reference such as env:NAME")
@@ -101,7 +95,7 @@ class AlertsSpec(Section):
     windows: Annotated[int, Field(ge=1, le=100)] = 2
     """Bad windows, of the last of_windows, before an alert fires."""
     of_windows: Annotated[int, Field(ge=1, le=100)] = 3
-    """Windows that are looked back on."""
+    """Windows that are looked back on; at least as many as windows."""
     clear_windows: Annotated[int, Field(ge=1, le=100)] = 3
     """Good windows in a row before an alert resolves."""
     keep_firing_minutes: Annotated[float, Field(ge=0, le=10080)] = 0.0
@@ -135,8 +129,6 @@ class AlertsSpec(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> AlertsSpec:
-        if self.windows > self.of_windows:
-            raise ValueError("windows is larger than of_windows: it could never fire")
         names = [route.name for route in self.routes]
         if len(set(names)) < len(names):
             raise ValueError("routes: two have the same name")

@@ -27,6 +27,9 @@ _EXCEPTIONS = st.fixed_dictionaries(
     }
 )
 _IGNORED = st.fixed_dictionaries({"resource": st.sampled_from(["tracking", "s3.json"]), **_FOR_A_WHILE})
+_ROUTES = st.fixed_dictionaries(
+    {"name": _NAMES, "kind": st.just("slack"), "url": st.sampled_from(["env:HOOK", "file:/run/secrets/hook"])}
+)
 _OWN: dict[str, st.SearchStrategy[Any]] = {
     "blueprint": st.just("local"),
     "cost.region": st.sampled_from(["us-east-1", "eu-central-1", "ap-southeast-2"]),
@@ -39,6 +42,12 @@ _OWN: dict[str, st.SearchStrategy[Any]] = {
     "serving.log.redact": st.lists(st.sampled_from(["email", "name:hash", "Straße 1"]), max_size=3),
     "policy.exceptions": st.lists(_EXCEPTIONS, max_size=2),
     "drift.ignore": st.lists(_IGNORED, max_size=2),
+    "monitoring.alerts.rules": st.lists(
+        st.fixed_dictionaries({"families": st.just(["drift"]), "notify": st.sampled_from(["page", "none"])}),
+        max_size=2,
+    ),
+    "monitoring.alerts.routes": st.lists(_ROUTES, max_size=2, unique_by=lambda route: route["name"]),
+    "monitoring.alerts.sources": st.lists(st.fixed_dictionaries({"name": _NAMES}), max_size=2),
 }
 #: What a number may be where its key names no upper bound.
 _MOST = 1e9

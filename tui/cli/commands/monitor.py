@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def add(parser: ArgumentParser, name: str) -> None:
     """Declare the options."""
-    parser.add_argument("action", choices=("fatigue", "replay", "tune", "rules", "dashboards"))
+    actions = ("fatigue", "replay", "tune", "rules", "dashboards")
+    parser.add_argument("action", nargs="?", choices=actions, default="fatigue")
     parser.add_argument(
         "policy",
         nargs="?",

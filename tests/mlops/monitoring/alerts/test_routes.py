@@ -21,6 +21,9 @@ import pytest
 from pydantic import ValidationError
 
 from blueprints.alerting import AlertsSpec, RouteSpec
+from blueprints.errors import UsageProblem
+from blueprints.keys import assign, validate
+from blueprints.spec import EnvironmentSpec
 from mlops.monitoring.alerts import Notifier
 from mlops.monitoring.alerts.routes import Refused, made, secret, trial
 from mlops.monitoring.alerts.routes.webhook import genuine
@@ -235,9 +238,15 @@ def test_refusals_name_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     ],
 )
 def test_a_secret_in_clear_and_a_route_with_holes_are_refused(spec: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError, match=r"r: (give|use)"):
         RouteSpec(name="r", **spec)
-    assert all(SECRET not in error["msg"] for error in caught.value.errors())
+    routes = [{"name": "r", **spec}]
+    with pytest.raises(UsageProblem) as caught:
+        validate({"monitoring": {"alerts": {"routes": routes}}})
+    assert SECRET not in str(caught.value)
+    with pytest.raises(UsageProblem) as caught:
+        assign(EnvironmentSpec(), [f"monitoring.alerts.routes={json.dumps(routes)}"])
+    assert SECRET not in str(caught.value)
 
 
 def test_a_real_alertmanager_fires_and_resolves(tmp_path: Path) -> None:
