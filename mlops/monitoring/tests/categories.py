@@ -9,7 +9,6 @@ import numpy as np
 
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.finding import Family
-from mlops.monitoring.profile.categories import comparable
 from mlops.monitoring.profile.columns import Categories, Ints
 from mlops.monitoring.tests import distances, tails
 from mlops.monitoring.tests.numbers import grouped_distances
@@ -24,8 +23,11 @@ REST = "(other)"
 
 
 def tests_of_categories(name: str, reference: Categories, current: Categories, rules: Rules) -> list[Outcome]:
-    """Shares, new and vanished categories of a column."""
-    reference, current = comparable(reference, current)
+    """Shares, new and vanished categories of a column.
+
+    Args:
+        reference, current: As :func:`~mlops.monitoring.profile.categories.comparable` gives them.
+    """
     before, now = reference.counts, current.counts
     m, n = reference.rows - reference.missing, current.rows - current.missing
     if m <= 0 or n <= 0:
@@ -41,10 +43,11 @@ def tests_of_categories(name: str, reference: Categories, current: Categories, r
 
 
 def _whole(column: Categories) -> Mapping[str, int]:
-    """The counts of all rows: words that a large column keeps by their hash alone are a category a bucket."""
+    """The counts of all rows: words that a large column keeps by their hash alone are a category a bucket,
+    named as no word is that a sentence may show."""
     if column.beyond is None:
         return column.counts
-    return {**column.counts, **{f"{REST} {at}": int(count) for at, count in enumerate(column.beyond)}}
+    return {**column.counts, **{f"\0{at}": int(count) for at, count in enumerate(column.beyond)}}
 
 
 def pooled(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[Ints, Ints, list[str]]:
@@ -145,10 +148,11 @@ def shown(column: str, category: str, rules: Rules) -> str:
 
 
 def pictures(
-    name: str, before: Mapping[str, int], now: Mapping[str, int], rules: Rules
+    name: str, reference: Categories, current: Categories, rules: Rules
 ) -> tuple[Distribution, Distribution]:
     """The most frequent categories of both, and the rest."""
-    m, n = max(sum(before.values()), 1), max(sum(now.values()), 1)
+    before, now = reference.counts, current.counts
+    m, n = max(reference.rows - reference.missing, 1), max(current.rows - current.missing, 1)
     weight = {each: before.get(each, 0) / m + now.get(each, 0) / n for each in before.keys() | now.keys()}
     top = sorted(weight, key=lambda each: (-weight[each], each))[:_PICTURE]
     labels = [shown(name, each, rules) for each in top]
@@ -156,8 +160,8 @@ def pictures(
         f"category {index + 1}" if label == "one category" else label for index, label in enumerate(labels)
     ]
     one, other = [before.get(each, 0) / m for each in top], [now.get(each, 0) / n for each in top]
-    if len(weight) > len(top):
+    if len(weight) > len(top) or reference.beyond is not None:
         labels.append(REST)
-        one.append(max(0.0, 1 - sum(one)) if before else 0.0)
-        other.append(max(0.0, 1 - sum(other)) if now else 0.0)
+        one.append(max(0.0, 1 - sum(one)) if reference.rows > reference.missing else 0.0)
+        other.append(max(0.0, 1 - sum(other)) if current.rows > current.missing else 0.0)
     return Distribution(tuple(labels), tuple(one)), Distribution(tuple(labels), tuple(other))

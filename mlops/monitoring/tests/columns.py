@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mlops.monitoring.distribution import Distribution
+from mlops.monitoring.profile.categories import comparable
 from mlops.monitoring.profile.columns import Categories, Column, Numbers
 from mlops.monitoring.tests import categories, tails
 from mlops.monitoring.tests.histogram import Pair
@@ -35,8 +36,9 @@ def test_column(name: str, reference: Column | None, current: Column | None, rul
         found = tests_of_numbers(name, reference, current, pair, rules)
         return Tested(name, (missing, *found), *pair.pictures())
     if isinstance(reference, Categories) and isinstance(current, Categories):
+        reference, current = comparable(reference, current)
         found = categories.tests_of_categories(name, reference, current, rules)
-        one, other = categories.pictures(name, reference.counts, current.counts, rules)
+        one, other = categories.pictures(name, reference, current, rules)
         return Tested(name, (missing, *found), one, other)
     if current.missing >= current.rows or reference.missing >= reference.rows:
         # A column without any value has no type to have changed.

@@ -47,9 +47,8 @@ class Rules:
 
     Attributes:
         alpha: Highest share of windows without any difference that have a finding, 0 to 1. With a small
-            reference
-            the chance differences are those of the reference and come back in every window, so that
-            persistence does not help: hence 1 %, not 5.
+            reference the chance differences are those of the reference and come back in every window, so
+            that persistence does not help: hence 1 %, not 5.
         correction: ``bh`` (Benjamini-Hochberg), ``holm`` or ``bonferroni``, over all questions of the window.
         minimum_rows: Fewer rows in the window or the reference are no evidence.
         floors: Practical floors by test, over those of :data:`FLOORS`.

@@ -186,6 +186,20 @@ def test_constants_and_single_categories() -> None:
     assert {each.column for each in huge.found} == {"x"}
 
 
+def test_a_column_of_many_words_is_shown_as_shares_of_all_its_rows() -> None:
+    """The reference keeps fewer of its words than the window does: the picture must not say they came."""
+    rng = np.random.default_rng(4)
+    names = np.array([f"word {number:05}" for number in range(3_000)])
+    weights = 1 / np.arange(1, 3_001)
+    before, now = (rng.choice(names, rows, p=weights / weights.sum()) for rows in (50_000, 1_000))
+    comparison = compare(Profile.of({"w": before}), Profile.of({"w": now}))
+    (finding,) = (each for each in comparison.findings if each.test == "chi2")
+    assert comparison.found == ()
+    assert sum(finding.reference.shares) == pytest.approx(1)
+    assert sum(finding.current.shares) == pytest.approx(1)
+    assert finding.current.shares == pytest.approx(finding.reference.shares, abs=0.06)
+
+
 def test_profiles_counted_in_other_units_are_compared_in_the_references() -> None:
     rng = np.random.default_rng(3)
     one = Profile.of({"x": rng.normal(size=5_000)})
