@@ -16,7 +16,7 @@ from typing import Any
 from blueprints.environment import Environment
 from mlops.access import variables
 from mlops.demo.source import Source
-from mlops.monitoring.service.reference import build_reference, measure
+from mlops.monitoring.service.reference import ARTIFACT, build_reference, measure
 from mlops.serving.rollout.weights import CHAMPION
 from mlops.serving.runtime.register import attach
 from mlops.tracking.client import TrackingClient
@@ -56,7 +56,7 @@ def train(environment: Environment, source: Source) -> str:
                 source.task,
                 _log_importance(mlflow, model, source, unseen),
             )
-            mlflow.log_text(reference.to_json(), "modelyard/reference.json")
+            mlflow.log_text(reference.to_json(), ARTIFACT)
             info = mlflow.sklearn.log_model(
                 model,
                 name="model",

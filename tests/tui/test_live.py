@@ -252,7 +252,7 @@ def firing_alert(live: Live, model: str) -> int:
     """A firing alert in the environment's own database, as the monitor writes one; its number."""
     from datetime import UTC, datetime
 
-    from mlops.monitoring.alerts import AlertStore, Observation
+    from mlops.monitoring.alerts import Alerts, AlertStore, Observation
     from mlops.monitoring.distribution import Distribution
 
     assert live.environment.monitoring
@@ -278,7 +278,7 @@ def firing_alert(live: Live, model: str) -> int:
     )
     # Whether one bad window fires or several are needed is the monitor's affair.
     for _ in range(5):
-        store.record([seen], None, {})
+        Alerts(store).observe([seen])
     return next(alert.id for alert in store.alerts("firing") if alert.model == model)
 
 

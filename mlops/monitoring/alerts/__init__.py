@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops.monitoring.alerts.alert import Alert, Observation, Window
-from mlops.monitoring.alerts.store import CLEAR_AFTER, AlertStore
+from mlops.monitoring.alerts.store import AlertStore
 
 if TYPE_CHECKING:
     from mlops.monitoring.alerts.book import Alerts
     from mlops.monitoring.alerts.notifier import Notifier
 
-__all__ = ["CLEAR_AFTER", "Alert", "AlertStore", "Alerts", "Notifier", "Observation", "Window"]
+__all__ = ["Alert", "AlertStore", "Alerts", "Notifier", "Observation", "Window"]
 
 
 def __getattr__(name: str) -> Any:

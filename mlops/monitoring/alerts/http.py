@@ -164,19 +164,19 @@ class AlertApi:
 
     async def findings(self, request: Request) -> Response:
         """Findings of the newest windows of a model; ``?windows=``."""
-        most = min(_whole(request, "windows", 20), 200)
+        most = min(whole(request, "windows", 20), 200)
         rows = await run_in_threadpool(finding_rows, self._alerts.store, request.path_params["model"], most)
-        return JSONResponse({"findings": [{k: _text(v) for k, v in row.items()} for row in rows]})
+        return JSONResponse({"findings": [{k: text(v) for k, v in row.items()} for row in rows]})
 
     async def past(self, request: Request) -> Response:
         """A page of analysed windows with their findings; ``?days=`` and ``?after=`` the last number."""
-        since = datetime.now(UTC) - timedelta(days=_whole(request, "days", 30))
-        rows = await run_in_threadpool(history.page, self._alerts.store, _whole(request, "after", 0), since)
+        since = datetime.now(UTC) - timedelta(days=whole(request, "days", 30))
+        rows = await run_in_threadpool(history.page, self._alerts.store, whole(request, "after", 0), since)
         return JSONResponse({"windows": rows})
 
     async def fatigue(self, request: Request) -> Response:
         """How much was heard and how much of it was useful; ``?days=``."""
-        since = datetime.now(UTC) - timedelta(days=_whole(request, "days", 30))
+        since = datetime.now(UTC) - timedelta(days=whole(request, "days", 30))
 
         def figures() -> dict[str, Any]:
             recent = [a for a in self._alerts.store.alerts() if a.fired_at and a.fired_at >= since]
@@ -186,8 +186,8 @@ class AlertApi:
 
     async def metrics(self, request: Request) -> Response:
         """OpenMetrics text."""
-        text = await run_in_threadpool(metrics.exposition, self._alerts.store)
-        return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})
+        found = await run_in_threadpool(metrics.exposition, self._alerts.store)
+        return Response(found, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     def _record(self, act: str, target: str, before: dict[str, Any], after: dict[str, Any], why: str) -> None:
         if self._audit is not None:
@@ -204,11 +204,16 @@ async def _body(request: Request) -> dict[str, Any]:
     return body
 
 
-def _whole(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise UsageProblem(f"{text[:20]!r} is no whole number", where=name)
-    return int(text)
+def whole(request: Request, name: str, default: int) -> int:
+    """A whole number of the query.
+
+    Raises:
+        UsageProblem: It is none.
+    """
+    given = request.query_params.get(name, str(default))
+    if not given.isascii() or not given.isdigit() or len(given) > 9:
+        raise UsageProblem(f"{given[:20]!r} is no whole number", where=name)
+    return int(given)
 
 
 def _answer(alert: Alert | None) -> JSONResponse:
@@ -219,8 +224,9 @@ def _answer(alert: Alert | None) -> JSONResponse:
 
 def plain(alert: Alert) -> dict[str, Any]:
     """An alert as JSON types."""
-    return {key: _text(value) for key, value in asdict(alert).items()}
+    return {key: text(value) for key, value in asdict(alert).items()}
 
 
-def _text(value: Any) -> Any:
+def text(value: Any) -> Any:
+    """A time as text; anything else as it is."""
     return value.isoformat() if isinstance(value, datetime) else value

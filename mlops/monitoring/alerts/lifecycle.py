@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from mlops.monitoring.alerts.alert import OPEN, Alert, Observation
 
@@ -51,43 +52,13 @@ def _good(before: Alert | None, held: Persistence, now: datetime) -> Alert | Non
 
 
 def _renewed(before: Alert, seen: Observation, now: datetime) -> Alert:
-    return replace(
-        before,
-        severity=seen.severity,
-        statistic=seen.statistic,
-        summary=seen.summary,
-        value=seen.value,
-        threshold=seen.threshold,
-        p_value=seen.p_value,
-        last_seen=now,
-        window_start=seen.window_start,
-        window_end=seen.window_end,
-        window_rows=seen.window_rows,
-        reference=seen.reference,
-        current=seen.current,
-    )
+    return replace(before, last_seen=now, **_told(seen))
 
 
 def _first(seen: Observation, now: datetime) -> Alert:
-    return Alert(
-        id=0,
-        kind=seen.kind,
-        severity=seen.severity,
-        state="pending",
-        model=seen.model,
-        version=seen.version,
-        feature=seen.feature,
-        statistic=seen.statistic,
-        value=seen.value,
-        threshold=seen.threshold,
-        p_value=seen.p_value,
-        summary=seen.summary,
-        first_seen=now,
-        last_seen=now,
-        window_start=seen.window_start,
-        window_end=seen.window_end,
-        window_rows=seen.window_rows,
-        reference=seen.reference,
-        current=seen.current,
-        segment=seen.segment,
-    )
+    return Alert(id=0, state="pending", first_seen=now, last_seen=now, **_told(seen))
+
+
+def _told(seen: Observation) -> dict[str, Any]:
+    """What an alert takes over from an observation: all of it but whether this window is bad."""
+    return {each.name: getattr(seen, each.name) for each in fields(Observation) if each.name != "bad"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlops.monitoring.alerts.alert import LEVELS, aware
 from mlops.monitoring.alerts.store import AlertStore
+from mlops.openmetrics import head, labels
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 #: Columns of one model version that are exported: those that differ most. All are in the store.
@@ -65,14 +66,14 @@ def _read(store: AlertStore) -> tuple[dict[int, dict[str, Any]], Rows, Rows]:
 
 def _windows(windows: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
     whole = [w for w in windows.values() if w["kind"] == "rows"]
-    yield from _head("ml_model", "info", "Model versions that are watched.")
+    yield from head("ml_model", "info", "Model versions that are watched.")
     for w in whole:
         yield f"ml_model_info{_labels(model=w['model'], version=w['version'])} 1"
-    yield from _head("ml_window_rows", "gauge", "Predictions in the newest window.", "rows")
+    yield from head("ml_window_rows", "gauge", "Predictions in the newest window.", "rows")
     for w in whole:
         yield f"ml_window_rows{_labels(model=w['model'], version=w['version'])} {w['rows']}"
     name = "ml_window_end_timestamp_seconds"
-    yield from _head(name, "gauge", "Time of the newest window's last event.", "seconds")
+    yield from head(name, "gauge", "Time of the newest window's last event.", "seconds")
     for w in whole:
         if (end := aware(w["end"])) is not None:
             yield f"{name}{_labels(model=w['model'], version=w['version'])} {end.timestamp()!r}"
@@ -85,12 +86,12 @@ def _drift(windows: Mapping[int, Mapping[str, Any]], findings: Rows, most: int) 
         ("ml_drift_pvalue_adjusted", "p_adjusted", "P-value after correction over all tests of the window."),
         ("ml_drift_detected", "found", "1: significant, large enough, on enough rows."),
     ):
-        yield from _head(name, "gauge", words)
+        yield from head(name, "gauge", words)
         for f in shown:
-            labels = _of(windows, f, column=f["column"], test=f["test"])
+            series = _of(windows, f, column=f["column"], test=f["test"])
             value = int(f[field]) if field == "found" else float(f[field])
-            yield f"{name}{labels} {_number(value)}"
-    yield from _head("ml_drift_columns", "gauge", "Columns in which the newest window differs.", "columns")
+            yield f"{name}{series} {_number(value)}"
+    yield from head("ml_drift_columns", "gauge", "Columns in which the newest window differs.", "columns")
     drifted: dict[int, set[str]] = {}
     for f in findings:
         if f["family"] in _DRIFT and f["column"]:
@@ -118,7 +119,7 @@ def _capped(findings: Rows, most: int) -> Rows:
 
 
 def _performance(windows: Mapping[int, Mapping[str, Any]], findings: Rows) -> Iterator[str]:
-    yield from _head("ml_performance", "gauge", "Quality of the newest window, realized or estimated.")
+    yield from head("ml_performance", "gauge", "Quality of the newest window, realized or estimated.")
     unique: dict[str, float] = {}
     for f in findings:
         if f["family"] == "performance" and f["test"] != "burn":
@@ -127,22 +128,22 @@ def _performance(windows: Mapping[int, Mapping[str, Any]], findings: Rows) -> It
             unique[_of(windows, f, metric=metric, kind=kind)] = float(f["statistic"])
     for w in windows.values():
         if w["metric"] and w["quality"] is not None:
-            labels = _labels(model=w["model"], version=w["version"], metric=w["metric"], kind="realized")
-            unique.setdefault(labels, float(w["quality"]))
-    for labels, value in unique.items():
-        yield f"ml_performance{labels} {_number(value)}"
+            series = _labels(model=w["model"], version=w["version"], metric=w["metric"], kind="realized")
+            unique.setdefault(series, float(w["quality"]))
+    for series, value in unique.items():
+        yield f"ml_performance{series} {_number(value)}"
 
 
 def _totals(totals: Rows) -> Iterator[str]:
-    yield from _head("ml_predictions", "counter", "Predictions analysed.")
+    yield from head("ml_predictions", "counter", "Predictions analysed.")
     for row in totals:
         if row["name"] == "predictions":
             yield f"ml_predictions_total{_labels(model=row['model'], version=row['version'])} {row['value']}"
-    yield from _head("ml_rows_invalid", "counter", "Rows that broke the contract, by reason.")
+    yield from head("ml_rows_invalid", "counter", "Rows that broke the contract, by reason.")
     for row in totals:
         if row["name"] == "invalid":
-            labels = _labels(model=row["model"], version=row["version"], reason=row["reason"])
-            yield f"ml_rows_invalid_total{labels} {row['value']}"
+            series = _labels(model=row["model"], version=row["version"], reason=row["reason"])
+            yield f"ml_rows_invalid_total{series} {row['value']}"
 
 
 def _alerts(store: AlertStore) -> Iterator[str]:
@@ -153,7 +154,7 @@ def _alerts(store: AlertStore) -> Iterator[str]:
             counts.setdefault((alert.model, level), 0)
         if alert.state in ("firing", "acknowledged") and not alert.inhibited_by:
             counts[alert.model, alert.severity] += 1
-    yield from _head("ml_alerts_firing", "gauge", "Alerts that fire and are not explained by others.")
+    yield from head("ml_alerts_firing", "gauge", "Alerts that fire and are not explained by others.")
     for (model, severity), count in counts.items():
         yield f"ml_alerts_firing{_labels(model=model, severity=severity)} {count}"
 
@@ -163,19 +164,8 @@ def _of(windows: Mapping[int, Mapping[str, Any]], finding: Mapping[str, Any], **
     return _labels(model=window["model"], version=window["version"], **more)
 
 
-def _head(name: str, kind: str, words: str, unit: str = "") -> Iterable[str]:
-    yield f"# TYPE {name} {kind}"
-    if unit:
-        yield f"# UNIT {name} {unit}"
-    yield f"# HELP {name} {words}"
-
-
-def _labels(**labels: str) -> str:
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+def _labels(**values: str) -> str:
+    return f"{{{labels(**values)}}}"
 
 
 def _number(value: float) -> str:

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
     from mlops.monitoring.finding import Finding
 
-#: An alert resolves after this many windows in a row without it.
-CLEAR_AFTER = 3
-#: The same by kind, where one look is no sample of something noisy.
-_CLEAR_AFTER = {"infrastructure": 1, "rollout": 1}
 #: Pictures are kept for findings that found something: a thousand quiet columns need none.
 _NO_PICTURE = "[[], []]"
 
@@ -80,27 +76,6 @@ class AlertStore:
             connection.execute(places.insert().values(name=name, value=value))
 
     # -- what the monitor writes --------------------------------------------------------------------------
-
-    def record(
-        self,
-        observations: Sequence[Observation],
-        window: Mapping[str, Any] | None,
-        places: Mapping[str, str],
-    ) -> None:
-        """One window's observations, the window itself and where reading goes on, in one transaction: a kill
-        repeats a window whole or not at all. Fires at the first bad window and tells nobody: see
-        :class:`mlops.monitoring.alerts.Alerts` for policy and routes."""
-        now = datetime.now(UTC)
-        with self.transaction() as connection:
-            self.advance(
-                connection,
-                observations,
-                lambda o: Persistence(1, 1, _CLEAR_AFTER.get(o.kind, CLEAR_AFTER)),
-                now,
-            )
-            if window is not None:
-                connection.execute(self._tables.WINDOWS.insert().values(recorded=now, **window))
-            self.put_places(connection, places)
 
     def advance(
         self,

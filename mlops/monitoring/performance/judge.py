@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops.monitoring.finding import Family, Finding, Severity
+from mlops.monitoring.tests.correction import adjusted
 
 Floats = npt.NDArray[np.float64]
 ALPHA = 0.05
@@ -61,27 +62,12 @@ def tail(z: float) -> float:
     return 0.5 * math.erfc(z / math.sqrt(2))
 
 
-def adjust(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that keep the share of false findings at the level tested against.
-
-    Source: Benjamini, Hochberg, "Controlling the false discovery rate" (JRSS B 57, 1995).
-    """
-    count = len(p_values)
-    order = sorted(range(count), key=lambda index: p_values[index], reverse=True)
-    adjusted = [1.0] * count
-    least = 1.0
-    for place, index in enumerate(order):
-        least = min(least, p_values[index] * count / (count - place))
-        adjusted[index] = least
-    return adjusted
-
-
 def corrected(findings: Sequence[Finding], alpha: float = ALPHA) -> list[Finding]:
     """The findings of one window with their p-values corrected over all of them; ``found`` is taken back
     where the correction says so, never given."""
-    adjusted = adjust([each.p_value for each in findings])
     made = []
-    for each, p_adjusted in zip(findings, adjusted, strict=True):
+    p_values = adjusted([each.p_value for each in findings], "bh")
+    for each, p_adjusted in zip(findings, p_values, strict=True):
         found = each.found and p_adjusted <= alpha
         severity: Severity = each.severity if found else "none"
         made.append(replace(each, p_adjusted=p_adjusted, found=found, severity=severity))

@@ -6,7 +6,6 @@ import hmac
 import logging
 import math
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,7 +18,7 @@ from blueprints.errors import Problem, UsageProblem
 from mlops.governance.audit import AuditLog
 from mlops.monitoring import infrastructure, rollouts
 from mlops.monitoring.alerts import Alert, Alerts, Observation
-from mlops.monitoring.alerts.http import AlertApi, Handler, plain
+from mlops.monitoring.alerts.http import AlertApi, Handler, plain, text, whole
 from mlops.monitoring.service import views
 from mlops.monitoring.service.monitor import Monitor
 
@@ -97,7 +96,7 @@ class Api:
     async def windows(self, request: Request) -> Response:
         """The newest windows of a model."""
         rows = await run_in_threadpool(self._store.windows, request.path_params["model"])
-        return JSONResponse({"windows": [{k: _text(v) for k, v in row.items()} for row in rows]})
+        return JSONResponse({"windows": [{k: text(v) for k, v in row.items()} for row in rows]})
 
     async def models(self, request: Request) -> Response:
         """How the watch of each model goes."""
@@ -106,14 +105,14 @@ class Api:
 
     async def performance(self, request: Request) -> Response:
         """The series of quality of the newest windows."""
-        model, limit = request.path_params["model"], _whole(request, "limit", 200)
+        model, limit = request.path_params["model"], _most(request, "limit", 200)
         rows = await run_in_threadpool(views.performance, self._store, model, limit)
         return JSONResponse({"performance": [_document(row) for row in rows]})
 
     async def profile(self, request: Request) -> Response:
         """A column of the newest blocks against the reference: ``?column=``, ``?blocks=`` 1 unless told."""
         model, column = request.path_params["model"], request.query_params.get("column", "")
-        number = _whole(request, "blocks", 1)
+        number = _most(request, "blocks", 1)
         found = await run_in_threadpool(self._monitor.pictures, model, column, number)
         return JSONResponse({"pictures": [asdict(each) for each in found]})
 
@@ -123,16 +122,13 @@ class Api:
         return JSONResponse({"timeline": [_document(row) for row in rows]})
 
 
-def _whole(request: Request, name: str, default: int) -> int:
-    try:
-        return min(1000, max(1, int(request.query_params.get(name, default))))
-    except ValueError:
-        raise UsageProblem(f"{name} is no whole number", where="query", expected="1 to 1000") from None
+def _most(request: Request, name: str, default: int) -> int:
+    return min(1000, max(1, whole(request, name, default)))
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
     """As JSON: times as text, no figure as null."""
-    plain = {key: _text(value) for key, value in row.items()}
+    plain = {key: text(value) for key, value in row.items()}
     return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in plain.items()}
 
 
@@ -142,7 +138,3 @@ async def _body(request: Request) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
-
-
-def _text(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
 
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.finding import Finding
+from mlops.monitoring.performance.judge import tail
 from mlops.monitoring.service.reference import Reference, measure
 
 #: A drop of quality is found when it is larger than this share of the reference value, and significant.
@@ -50,7 +50,7 @@ def judged(reference: Reference | None, joined: Any) -> Finding | None:
     # Lower is worse for AUC, higher is worse for RMSE.
     worse = before.value - now.value if before.metric == "auc" else now.value - before.value
     error = float(np.hypot(before.error, now.error))
-    p_value = 0.5 * erfc(worse / error / sqrt(2)) if error else float(worse <= 0)
+    p_value = tail(worse / error) if error else float(worse <= 0)
     floor = MIN_DROP * abs(before.value)
     found = worse >= floor and p_value < _ALPHA
     return Finding(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from blueprints.errors import Problem, UsageProblem
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.profile.storage import from_bytes, to_bytes
+from mlops.monitoring.tests.ranks import area
 
 if TYPE_CHECKING:
     from blueprints.environment import Environment
@@ -158,14 +159,11 @@ def measure(scores: Floats, labels: Floats, task: Task) -> Quality | None:
         rmse = float(np.sqrt(squared.mean()))
         error = float(squared.std(ddof=1) / np.sqrt(len(squared)) / (2 * rmse)) if rmse else 0.0
         return Quality("rmse", rmse, error, len(scores))
+    known = (labels == 1) | (labels == 0)
     positive, negative = int((labels == 1).sum()), int((labels == 0).sum())
     if positive < 2 or negative < 2:
         return None
-    # The rank sum of Mann and Whitney, ties by their mean rank.
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = float(mean_ranks[inverse][labels == 1].sum())
-    auc = (rank_sum - positive * (positive + 1) / 2) / (positive * negative)
+    auc = area(scores[known], labels[known] == 1)
     first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = (auc * (1 - auc) + (positive - 1) * (first - auc**2) + (negative - 1) * (second - auc**2)) / (
         positive * negative

@@ -15,6 +15,7 @@ from mlops.monitoring.finding import Finding
 from mlops.monitoring.profile.columns import Floats
 from mlops.monitoring.tests import tails
 from mlops.monitoring.tests.correction import adjusted
+from mlops.monitoring.tests.ranks import area
 from mlops.monitoring.tests.rules import Rules
 
 _MOST_ROWS = 5_000
@@ -114,15 +115,15 @@ def _classifier(before: Floats, now: Floats, rng: np.random.Generator) -> _Resul
     for train in (half, ~half):
         weights = _logistic(features[train], labels[train])
         held = labels[~train]
-        areas.append(_auc(features[~train] @ weights, held))
+        areas.append(area(features[~train] @ weights, held > 0))
         one, other = float(held.sum()), float(len(held) - held.sum())
         variance += (one + other + 1) / (12 * one * other) / 4
-    area = float(np.mean(areas))
+    mean = float(np.mean(areas))
     # The halves change roles, so that both areas may err together: their variances add as if they did.
     noise = math.sqrt(2 * variance)
-    z = max(0.0, (area - 0.5) / noise)
-    sentence = f"a classifier tells the window's rows from the reference's with an AUC of {area:.2f}"
-    return _Result("classifier", area, max(0.0, area - 0.5), 2.326 * noise, tails.normal(z), sentence)
+    z = max(0.0, (mean - 0.5) / noise)
+    sentence = f"a classifier tells the window's rows from the reference's with an AUC of {mean:.2f}"
+    return _Result("classifier", mean, max(0.0, mean - 0.5), 2.326 * noise, tails.normal(z), sentence)
 
 
 def _correlation(before: Floats, now: Floats, names: list[str]) -> _Result:
@@ -217,10 +218,3 @@ def _logistic(features: Floats, labels: Floats, ridge: float = 10.0, steps: int 
         if float(np.abs(step).max()) < 1e-6:
             break
     return weights
-
-
-def _auc(scores: Floats, labels: Floats) -> float:
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    one = float(labels.sum())
-    return float((ranks[labels > 0].sum() - one * (one + 1) / 2) / (one * (len(labels) - one)))

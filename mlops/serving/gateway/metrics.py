@@ -7,8 +7,10 @@ of two seconds, which are edges of its bins, so that no request is counted in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from mlops.openmetrics import escaped, head
+from mlops.openmetrics import labels as _labels
 from mlops.serving.evidence import Evidence, Histogram, bin_of, edge
 from mlops.serving.gateway.limits import Gate
 from mlops.serving.gateway.ports import Choice, Log
@@ -43,18 +45,18 @@ def _arms(arms: Sequence[Choice]) -> Iterator[str]:
         labels = _labels(model=arm.runtime.model, version=arm.runtime.version, arm=arm.arm)
         known = merged.get(labels)
         merged[labels] = arm.evidence if known is None else known.merged(arm.evidence)
-    yield from _head("modelyard_requests", "counter", "Requests answered or failed, by arm.")
+    yield from head("modelyard_requests", "counter", "Requests answered or failed, by arm.")
     for labels, evidence in merged.items():
         yield f"modelyard_requests_total{{{labels}}} {evidence.requests}"
-    yield from _head("modelyard_rows", "counter", "Rows answered.")
+    yield from head("modelyard_rows", "counter", "Rows answered.")
     for labels, evidence in merged.items():
         yield f"modelyard_rows_total{{{labels}}} {evidence.rows}"
-    yield from _head("modelyard_request_errors", "counter", "Failed requests, by class.")
+    yield from head("modelyard_request_errors", "counter", "Failed requests, by class.")
     for labels, evidence in merged.items():
         for reason, count in sorted(evidence.errors.items()):
-            yield f'modelyard_request_errors_total{{{labels},reason="{_escaped(reason)}"}} {count}'
+            yield f'modelyard_request_errors_total{{{labels},reason="{escaped(reason)}"}} {count}'
     text = "Time inside the gateway of answered requests; the sum is taken from bins that are 9 % wide."
-    yield from _head("modelyard_request_latency_seconds", "histogram", text, "seconds")
+    yield from head("modelyard_request_latency_seconds", "histogram", text, "seconds")
     for labels, evidence in merged.items():
         yield from _histogram("modelyard_request_latency_seconds", labels, evidence.latency)
 
@@ -79,23 +81,23 @@ def _histogram(name: str, labels: str, histogram: Histogram) -> Iterator[str]:
 def _models(arms: Sequence[Choice], gates: Mapping[str, Gate], log: Log) -> Iterator[str]:
     models = list(dict.fromkeys(arm.runtime.model for arm in arms))
     nobody = Gate(0, 0)
-    yield from _head("modelyard_in_flight", "gauge", "Requests that a model is answering.")
+    yield from head("modelyard_in_flight", "gauge", "Requests that a model is answering.")
     for model in models:
         yield f"modelyard_in_flight{{{_labels(model=model)}}} {gates.get(model, nobody).active}"
-    yield from _head("modelyard_queue", "gauge", "Requests that wait for their turn.")
+    yield from head("modelyard_queue", "gauge", "Requests that wait for their turn.")
     for model in models:
         yield f"modelyard_queue{{{_labels(model=model)}}} {gates.get(model, nobody).waiting}"
-    yield from _head("modelyard_log_lag_rows", "gauge", "Rows answered and not yet in the log's table.")
+    yield from head("modelyard_log_lag_rows", "gauge", "Rows answered and not yet in the log's table.")
     for model in models:
         backlog = log.backlog(model)
         yield f"modelyard_log_lag_rows{{{_labels(model=model)}}} {backlog.rows if backlog else 0}"
 
 
 def _gateway(refusals: Mapping[str, int], held_bytes: int) -> Iterator[str]:
-    yield from _head("modelyard_refusals", "counter", "Requests answered with an error, by class.")
+    yield from head("modelyard_refusals", "counter", "Requests answered with an error, by class.")
     for reason, count in sorted(refusals.items()):
-        yield f'modelyard_refusals_total{{reason="{_escaped(reason)}"}} {count}'
-    yield from _head("modelyard_body_bytes", "gauge", "Bodies received and not yet answered.", "bytes")
+        yield f'modelyard_refusals_total{{reason="{escaped(reason)}"}} {count}'
+    yield from head("modelyard_body_bytes", "gauge", "Bodies received and not yet answered.", "bytes")
     yield f"modelyard_body_bytes {held_bytes}"
 
 
@@ -106,29 +108,14 @@ def _process() -> Iterator[str]:
     with process.oneshot():
         times, memory = process.cpu_times(), process.memory_info().rss
         started, threads = process.create_time(), process.num_threads()
-    yield from _head("process_cpu_seconds", "counter", "CPU time, user and system.", "seconds")
+    yield from head("process_cpu_seconds", "counter", "CPU time, user and system.", "seconds")
     yield f"process_cpu_seconds_total {times.user + times.system!r}"
-    yield from _head("process_resident_memory_bytes", "gauge", "Resident memory.", "bytes")
+    yield from head("process_resident_memory_bytes", "gauge", "Resident memory.", "bytes")
     yield f"process_resident_memory_bytes {memory}"
-    yield from _head("process_start_time_seconds", "gauge", "When it started, since the epoch.", "seconds")
+    yield from head("process_start_time_seconds", "gauge", "When it started, since the epoch.", "seconds")
     yield f"process_start_time_seconds {started!r}"
-    yield from _head("process_threads", "gauge", "Threads.")
+    yield from head("process_threads", "gauge", "Threads.")
     yield f"process_threads {threads}"
     if hasattr(process, "num_fds"):
-        yield from _head("process_open_fds", "gauge", "Open file descriptors.")
+        yield from head("process_open_fds", "gauge", "Open file descriptors.")
         yield f"process_open_fds {process.num_fds()}"
-
-
-def _head(name: str, kind: str, text: str, unit: str = "") -> Iterable[str]:
-    yield f"# TYPE {name} {kind}"
-    if unit:
-        yield f"# UNIT {name} {unit}"
-    yield f"# HELP {name} {text}"
-
-
-def _labels(**values: str) -> str:
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

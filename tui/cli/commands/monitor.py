@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tui.session import Session
 
 
+#: A day of one model, in weeks.
+_DAY = 1 / 7
+
+
 def add(parser: ArgumentParser, name: str) -> None:
     """Declare the options."""
     actions = ("fatigue", "replay", "tune", "rules", "dashboards")
@@ -198,7 +202,8 @@ def _print(figures: Fatigue, out: Output) -> None:
     rows = (
         ("alerts", f"{figures.alerts} ({figures.pages} pages, {figures.tickets} tickets)"),
         ("model weeks", f"{figures.model_weeks:.2f}"),
-        ("alerts a model week", f"{figures.per_model_week:.2f}"),
+        # A rate a week out of the first minutes would be a large number that means nothing.
+        ("alerts a model week", f"{figures.per_model_week:.2f}" if figures.model_weeks >= _DAY else "–"),
         ("precision", f"{precision} ({figures.useful} useful, {figures.noise} noise)"),
         ("time to acknowledge", "nobody did" if waited is None else f"{waited / 60:.0f} min (median)"),
     )
