@@ -27,7 +27,7 @@ import numpy as np
 
 from mlops.monitoring import Baseline, Comparison, Persistence, Profile, Seasonal, compare
 
-TUNING, HELD_OUT = 1_000, 770_000
+TUNING, HELD_OUT = 1_000, 2_611_000
 Columns = dict[str, Any]
 Rng = np.random.Generator
 Maker = Callable[[Rng, int, int, int], Columns]
