@@ -223,7 +223,12 @@ def test_unknown_service_names_the_known(live: Live, modelyard: Modelyard) -> No
 
 def test_following_a_log_ends_with_ctrl_c(live: Live) -> None:
     command = [sys.executable, "-m", "tui.cli.main", "-C", str(live.project.root), "logs", "tracking", "-f"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A suite that runs in the background of a shell ignores Ctrl-C, and so would whatever it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert child.stdout
     assert child.stdout.readline()
     time.sleep(0.3)

@@ -239,9 +239,11 @@ class AlertStore:
         return [{**row, "at": aware(row["at"])} for row in rows]
 
     def windows(self, model: str, limit: int = 200) -> list[dict[str, Any]]:
-        """The newest windows of a model, oldest first."""
+        """The newest windows of a model's predictions, oldest first; those that late labels make are not
+        among them."""
         table = self._tables.WINDOWS
-        query = self._sa.select(table).where(table.c.model == model).order_by(table.c.id.desc()).limit(limit)
+        mine = (table.c.model == model) & (table.c.kind == "rows")
+        query = self._sa.select(table).where(mine).order_by(table.c.id.desc()).limit(limit)
         with self.reading() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         return rows[::-1]

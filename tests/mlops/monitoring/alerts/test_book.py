@@ -308,3 +308,10 @@ def test_what_is_old_is_deleted(tmp_path: Path) -> None:
     bench.later(days=2)
     bench.alerts.tick()
     assert (finding_rows(bench.store, "m"), bench.store.windows("m")) == ([], [])
+
+
+def test_windows_are_of_predictions_not_of_labels_that_came_late(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for kind in ("rows", "labels"):
+        bench.alerts.record([], Window("m", "1", bench.now, bench.now, 200, kind=kind), {})
+    assert [each["kind"] for each in bench.store.windows("m")] == ["rows"]
