@@ -14,6 +14,7 @@ from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.alerts import Alert
 from mlops.monitoring.alerts.fatigue import Fatigue
 from mlops.monitoring.alerts.silences import Silence
+from mlops.monitoring.answers import Event, Heat, Picture, Quality, SegmentState, Span, State
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.infrastructure import Reported
 from mlops.monitoring.rollouts import KIND, RolloutReport
@@ -135,6 +136,53 @@ class MonitorClient:
         """Findings of the newest windows of a model, oldest first, as plain data."""
         return tuple(self._call("GET", f"/findings/{model}", params={"windows": windows})["findings"])
 
+    def models(self) -> tuple[State, ...]:
+        """How the watch of each model goes, by name."""
+        rows = self._call("GET", "/models")["models"]
+        return tuple(State(**{**row, "segments": tuple(row["segments"])}) for row in rows)
+
+    def heat(self, model: str, windows: int = 60, segment: str = "") -> Heat:
+        """Features by the newest windows: how far each was from its reference."""
+        data = self._call("GET", f"/heat/{model}", params={"windows": windows, "segment": segment})
+        spans = (Span(w["version"], _time(w["start"]), _time(w["end"]), w["rows"]) for w in data["windows"])
+        return Heat(
+            tuple(spans),
+            tuple(data["columns"]),
+            tuple(tuple(row) for row in data["levels"]),
+            tuple(tuple(row) for row in data["tests"]),
+        )
+
+    def pictures(
+        self, model: str, column: str = "", blocks: int = 1, segment: str = ""
+    ) -> tuple[Picture, ...]:
+        """One column, or each, in the newest blocks against the reference."""
+        asked = {"column": column, "blocks": blocks, "segment": segment}
+        return tuple(
+            Picture(
+                row["column"], row["family"], row["effect"],
+                _distribution(row["reference"]), _distribution(row["current"]),
+            )
+            for row in self._call("GET", f"/profile/{model}", params=asked)["pictures"]
+        )  # fmt: skip
+
+    def performance(self, model: str, windows: int = 200, segment: str = "") -> tuple[Quality, ...]:
+        """The series of quality of the newest windows, oldest first."""
+        asked = {"limit": windows, "segment": segment}
+        rows = self._call("GET", f"/performance/{model}", params=asked)["performance"]
+        return tuple(
+            Quality(**{**row, "start": _time(row["start"]), "end": _time(row["end"])}) for row in rows
+        )
+
+    def timeline(self, model: str) -> tuple[Event, ...]:
+        """Versions that answered and changes of alerts, oldest first."""
+        rows = self._call("GET", f"/timeline/{model}")["timeline"]
+        return tuple(Event(**{**row, "at": _time(row["at"])}) for row in rows)
+
+    def segments(self, model: str) -> tuple[SegmentState, ...]:
+        """Each segment in its newest window; who explains most of a change first."""
+        rows = self._call("GET", f"/segments/{model}")["segments"]
+        return tuple(SegmentState(**{**row, "found": tuple(row["found"])}) for row in rows)
+
     def infrastructure(self, reports: Sequence[Reported]) -> tuple[Alert, ...]:
         """Report everything about the infrastructure that differs now; what no longer does resolves. Returns
         the alerts that fire."""
@@ -191,5 +239,9 @@ def _alert(row: dict[str, Any]) -> Alert:
     for key in _TIMES:
         values[key] = _time(values[key])
     for key in ("reference", "current"):
-        values[key] = Distribution(tuple(values[key]["labels"]), tuple(values[key]["shares"]))
+        values[key] = _distribution(values[key])
     return Alert(**values)
+
+
+def _distribution(row: dict[str, Any]) -> Distribution:
+    return Distribution(tuple(row["labels"]), tuple(row["shares"]))

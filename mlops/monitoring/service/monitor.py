@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from blueprints.errors import Problem
 from blueprints.spec import MonitoringSpec
 from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import Alerts, Window
-from mlops.monitoring.distribution import Distribution
+from mlops.monitoring.answers import Picture, State
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.quality import check
@@ -33,34 +33,6 @@ _LABELLED = 0.5
 """Share of a window's rows whose labels must be known before its quality is judged."""
 _MOST_WINDOWS = 20
 """Windows read at once, so that a long backlog does not take the memory of all of it."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A column now and in the reference."""
-
-    column: str
-    family: str
-    effect: float
-    reference: Distribution
-    current: Distribution
-
-
-@dataclass(frozen=True)
-class State:
-    """How the watch of a model goes.
-
-    Attributes:
-        fault: Why it could not be analysed at the last look; empty: it was.
-        reference: Whether the version that last answered has one.
-        behind: Rows of the log that are not analysed yet.
-    """
-
-    model: str
-    version: str = ""
-    fault: str = ""
-    reference: bool = False
-    behind: int = 0
 
 
 class Monitor:
