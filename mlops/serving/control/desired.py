@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +19,10 @@ from mlops.tracking.client import TrackingClient
 from mlops.tracking.entities import RegisteredModel
 
 CHALLENGER = "challenger"
+#: A model that the registry has not listed for so long was deleted …
+GONE_SECONDS = 60.0
+#: … or, when the registry lists fewer models than went at once (another or a restored database), after so long.
+LOST_SECONDS = 86400.0
 log = logging.getLogger(__name__)
 
 
@@ -36,14 +41,20 @@ class Desired:
         folder: Private to this replica, survives restarts.
         client: The registry.
         writes: This replica brings what the registry does not have yet to it.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self, folder: Path, client: TrackingClient, writes: bool) -> None:
-        self._folder, self._client, self._writes = folder, client, writes
+    def __init__(
+        self, folder: Path, client: TrackingClient, writes: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder, self._client, self._writes, self._clock = folder, client, writes, clock
+        # Since when each model is not listed. Kept when it is forgotten: a replica that still knows it hands
+        # it back for a while.
+        self._unlisted: dict[str, float] = {}
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self.states: Mapping[str, Deployment] = dict(self._kept())
-        #: Models whose tag cannot be read, and why.
+        #: Models whose tag cannot be read, or that the registry does not list, in words.
         self.faults: Mapping[str, str] = {}
 
     def _kept(self) -> list[tuple[str, Deployment]]:
@@ -109,10 +120,24 @@ class Desired:
             alias, state = model.aliases.get(CHAMPION), self.states.get(name)
             if self._writes and alias != (state.champion if state else None):
                 moved.append(Moved(name, alias))
-        for name in known - set(models):
-            self._forget(name)
+        faults |= self._gone(known, set(models))
         self.faults = faults
         return moved
+
+    def _gone(self, known: Collection[str], listed: Collection[str]) -> dict[str, str]:
+        """Forget what was deleted from the registry; what it may only have lost is served on, in words."""
+        now = self._clock()
+        gone = set(known).difference(listed)
+        self._unlisted = {name: at for name, at in self._unlisted.items() if name not in listed}
+        enough = GONE_SECONDS if len(listed) >= len(gone) else LOST_SECONDS
+        faults = {}
+        for name in gone:
+            if now - self._unlisted.setdefault(name, now) >= enough:
+                log.warning("%s is forgotten: the registry has not listed it for %.0f s", name, enough)
+                self._forget(name)
+            else:
+                faults[name] = f"the registry does not list {name}; it is served on for {_long(enough)}"
+        return faults
 
     def _write(self, model: RegisteredModel, state: Deployment, keep: bool) -> None:
         """Aliases first: a death in between leaves an alias that looks moved by hand to where
@@ -141,6 +166,10 @@ def _moved_meanwhile(model: RegisteredModel, remote: Deployment, mine: Deploymen
     ours = {each.champion for each in (remote, mine)}
     ours |= {each.rollout.candidate for each in (remote, mine) if each.rollout}
     return Moved(model.name, alias) if alias and alias not in ours else None
+
+
+def _long(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.0f} h"
 
 
 def newer(one: Deployment, other: Deployment | None) -> bool:

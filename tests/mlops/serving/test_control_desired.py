@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blueprints.errors import ExitCode, Problem
-from mlops.serving.control.desired import Desired, Moved
+from mlops.serving.control.desired import GONE_SECONDS, LOST_SECONDS, Desired, Moved
 from mlops.serving.rollout import machine
 from mlops.serving.rollout.state import Deployment
 from mlops.serving.rollout.strategy import parse
@@ -100,13 +100,49 @@ def test_the_challenger_alias_comes_and_goes_with_the_rollout(tmp_path: Path, aw
 
 
 def test_a_deleted_model_is_forgotten_but_not_one_deployed_meanwhile(tmp_path: Path, away: Registry) -> None:
-    desired = Desired(tmp_path, away.client, writes=True)
+    clock = [0.0]
+    desired = Desired(tmp_path, away.client, writes=True, clock=lambda: clock[0])
+    away.add("other", champion="1", tag=champion("1", 1).to_tag())
     desired.put("gone", champion("1", 1))
     # Registered and deployed while the registry's list, without it, is on its way.
     away.listing = lambda: desired.put("new", champion("1", 1))  # type: ignore[assignment]
     desired.sync()
-    assert set(desired.states) == {"new"}
-    assert [each.name for each in tmp_path.glob("*.json")] == ["new.json"]
+    assert set(desired.states) == {"gone", "new", "other"}
+    assert "does not list gone" in desired.faults["gone"]
+    away.add("new", champion="1", tag=champion("1", 1).to_tag())
+    clock[0] = GONE_SECONDS
+    desired.sync()
+    assert set(desired.states) == {"new", "other"}
+    assert not desired.faults
+    assert sorted(each.name for each in tmp_path.glob("*.json")) == ["new.json", "other.json"]
+    # Another replica, which has not noticed yet, hands it back.
+    desired.put("gone", champion("1", 1))
+    desired.sync()
+    assert set(desired.states) == {"new", "other"}
+
+
+def test_a_registry_that_lost_its_models_stops_nothing(tmp_path: Path, away: Registry) -> None:
+    clock = [0.0]
+    desired = Desired(tmp_path, away.client, writes=True, clock=lambda: clock[0])
+    for name in ("a", "b", "c"):
+        desired.put(name, champion("1", 1))
+    away.add("a", champion="1", tag=champion("1", 1).to_tag())
+    for clock[0] in (0.0, GONE_SECONDS, LOST_SECONDS - 1):
+        desired.sync()
+        assert set(desired.states) == {"a", "b", "c"}, "two of three at once: nobody deletes like that"
+        assert desired.faults["b"] == "the registry does not list b; it is served on for 24 h"
+    # The database is restored; what went a second time is counted from then.
+    away.add("b", champion="1", tag=champion("1", 1).to_tag())
+    away.add("c", champion="1", tag=champion("1", 1).to_tag())
+    desired.sync()
+    assert not desired.faults
+    away.models.clear()
+    clock[0] += LOST_SECONDS / 2
+    desired.sync()
+    assert set(desired.states) == {"a", "b", "c"}
+    clock[0] += LOST_SECONDS
+    desired.sync()
+    assert not desired.states
 
 
 def test_an_alias_moved_before_our_own_word_got_there_is_not_lost(tmp_path: Path, away: Registry) -> None:
