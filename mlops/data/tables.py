@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -51,12 +53,30 @@ def folder(storage: StorageRef, uri: str) -> Any:
     return fs.SubTreeFileSystem(path, file_system(storage))
 
 
-def dataset(storage: StorageRef, uri: str) -> Any:
-    """A Delta table as a dataset of Arrow; None: there is no such table."""
+def dataset(storage: StorageRef, uri: str, wanted: Callable[[str, datetime], bool] | None = None) -> Any:
+    """A Delta table as a dataset of Arrow; None: there is no such table.
+
+    Args:
+        wanted: Only the files for which it is true, given their path and when they were written, by the clock
+            of the writer. A merge of small files writes the same rows again.
+    """
     import deltalake
+    import pyarrow as pa
+    import pyarrow.dataset as ds
 
     known = options(storage)
     if not deltalake.DeltaTable.is_deltatable(uri, storage_options=known):
         return None
     table = deltalake.DeltaTable(uri, storage_options=known)
-    return table.to_pyarrow_dataset(filesystem=folder(storage, uri))
+    whole = table.to_pyarrow_dataset(filesystem=folder(storage, uri))
+    if wanted is None:
+        return whole
+    added = pa.table(table.get_add_actions(flatten=True))
+    stamps = added.column("modification_time").cast(pa.int64()).to_pylist()
+    paths = dict(zip(added.column("path").to_pylist(), stamps, strict=True))
+    parts = [
+        part
+        for part in whole.get_fragments()
+        if wanted(part.path, datetime.fromtimestamp(paths[part.path] / 1e3, UTC))
+    ]
+    return ds.FileSystemDataset(parts, whole.schema, whole.format, whole.filesystem)

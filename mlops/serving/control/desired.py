@@ -21,7 +21,7 @@ from mlops.tracking.entities import RegisteredModel
 CHALLENGER = "challenger"
 #: A model that the registry has not listed for so long was deleted …
 GONE_SECONDS = 60.0
-#: … or, when the registry lists fewer models than went at once (another or a restored database), after so long.
+#: … or, when it lists fewer models than went at once (another or a restored database), after so long.
 LOST_SECONDS = 86400.0
 log = logging.getLogger(__name__)
 

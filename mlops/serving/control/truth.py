@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ class LoggedTruth:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._known: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._names: dict[str, _Names] = {}
 
     def _once(self, key: tuple[str, str], read: Callable[[], T], otherwise: T) -> T:
         now = time.monotonic()
@@ -65,11 +67,12 @@ class LoggedTruth:
 
     def _metrics(self, model: str) -> frozenset[str] | None:
         found = {"performance"} if self._dataset("labels", model) is not None else set()
-        outcomes = self._dataset("outcomes", model)
+        names = self._names.setdefault(model, _Names())
+        outcomes = self._dataset("outcomes", model, names.new)
         if outcomes is not None:
-            names = outcomes.to_table(columns=["name"]).column("name").unique().to_pylist()
-            found |= {f"business:{name}" for name in names}
-        return frozenset(found)
+            names.found.update(outcomes.to_table(columns=["name"]).column("name").unique().to_pylist())
+            names.files.update(part.path for part in outcomes.get_fragments())
+        return frozenset(found | {f"business:{name}" for name in names.found})
 
     def observed(self, model: str, rollout: Rollout, arms: Mapping[str, str]) -> Found:
         """By version, from the rows that its arm answered since the step began."""
@@ -92,8 +95,20 @@ class LoggedTruth:
             found[version] = (_losses(mine), metrics)
         return found
 
-    def _dataset(self, kind: str, model: str) -> Any:
-        return dataset(self._environment.storage, location(self._environment, kind, model))
+    def _dataset(self, kind: str, model: str, wanted: Callable[[str, datetime], bool] | None = None) -> Any:
+        return dataset(self._environment.storage, location(self._environment, kind, model), wanted)
+
+
+@dataclass
+class _Names:
+    """Names of business metrics, and the files that they were read from."""
+
+    found: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+
+    def new(self, path: str, written: datetime) -> bool:
+        """Whether a file was not read yet."""
+        return path not in self.files
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Outcomes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from blueprints.environment import Environment
 from mlops.data.tables import dataset, location
 from mlops.serving.log import tables
+
+#: The clock of who wrote a label may be behind that of who answered.
+_CLOCKS = timedelta(hours=1)
 
 
 def read_predictions(
@@ -23,7 +26,8 @@ def read_predictions(
     """Answered rows of a model, each id once: of a repeated request, the answer that was given last.
 
     Args:
-        since: From this moment of answering on; without a zone it is UTC. ``until``: before this one.
+        since: From this moment of answering on; without a zone it is UTC. Labels and metrics are looked for
+            only in what was written since then too, whatever moment they name. ``until``: before this one.
         columns: Of the table only these, besides ``id`` and ``time``; empty: all.
         kind: ``predictions``, or ``shadow``: what shadow versions answered, by id and version.
         labels: Arrow table with ``id``, ``time`` and ``label``, instead of what callers sent.
@@ -38,9 +42,9 @@ def read_predictions(
     wanted = list(dict.fromkeys([*key, "time", *columns])) if columns else schema.names
     rows = _read(environment, kind, model, since, until, wanted)
     rows = _last(rows, key)
-    truth = labels if labels is not None else _read(environment, "labels", model)
+    truth = labels if labels is not None else _read(environment, "labels", model, written=since)
     rows = _joined(rows, "label", _last(truth, ["id"]), "label")
-    outcomes = _read(environment, "outcomes", model)
+    outcomes = _read(environment, "outcomes", model, written=since)
     for name in sorted(set(outcomes.column("name").to_pylist())):
         mine = outcomes.filter(_equals(outcomes.column("name"), name))
         rows = _joined(rows, name, _last(mine, ["id"]), "value")
@@ -60,21 +64,25 @@ def _read(
     since: datetime | None = None,
     until: datetime | None = None,
     columns: Sequence[str] = (),
+    written: datetime | None = None,
 ) -> Any:
-    """Rows of a table in the schema of today, whatever release wrote them."""
+    """Rows of a table in the schema of today, whatever release wrote them; with ``written``, without the
+    files that were there before."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     schema = tables.schema(kind)
     schema = pa.schema([schema.field(name) for name in columns or schema.names])
-    data = dataset(environment.storage, location(environment, kind, model))
+    edge = None if written is None else _utc(written) - _CLOCKS
+    files = None if edge is None else lambda path, at: at >= edge
+    data = dataset(environment.storage, location(environment, kind, model), files)
     if data is None:
         return schema.empty_table()
     condition = None
     for moment, later in ((since, True), (until, False)):
         if moment is not None:
-            edge = pa.scalar(_utc(moment), schema.field("time").type)
-            part = ds.field("time") >= edge if later else ds.field("time") < edge
+            at = pa.scalar(_utc(moment), schema.field("time").type)
+            part = ds.field("time") >= at if later else ds.field("time") < at
             condition = part if condition is None else condition & part
     found = data.to_table(
         columns=[name for name in schema.names if name in data.schema.names], filter=condition

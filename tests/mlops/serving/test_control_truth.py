@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from blueprints.environment import StorageRef
+from blueprints.environment import Environment, StorageRef
 from blueprints.errors import ExitCode, Problem
+from mlops.data.tables import location
 from mlops.serving.control.truth import LoggedTruth
 from mlops.serving.log import PredictionLog
 from mlops.serving.rollout.state import Rollout
@@ -54,6 +57,45 @@ def test_a_model_without_labels_measures_nothing_of_the_kind(tmp_path: Path) -> 
     assert truth.metrics("m") == frozenset()
     found = truth.observed("m", rollout(0.0), ARMS)
     assert all(losses is None or losses.n == 0 for losses, _ in found.values())
+
+
+def test_what_was_written_before_the_step_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.serving.control.truth.KEPT_SECONDS", 0.0)
+    made = environment(tmp_path)
+    log = PredictionLog(tmp_path / "log", made)
+    append(log, "old")
+    log.label("m", ["old"], [1.0])
+    log.label("m", ["old"], [1.0], name="sales")
+    log.flush()
+    truth = LoggedTruth(made)
+    assert set(truth.metrics("m")) == {"performance", "business:sales"}
+    for kind in ("labels", "outcomes"):
+        _long_ago_and_lost(made, kind)
+    since = time.time()
+    append(log, "a", "b", score=0.5)
+    # One of them names a moment long ago.
+    log.label("m", ["a", "b"], [1.0, 1.0], times=[1_000_000, None])
+    log.label("m", ["a"], [2.0], name="visits")
+    log.flush()
+    assert set(truth.metrics("m")) == {"performance", "business:sales", "business:visits"}
+    losses, outcomes = truth.observed("m", rollout(since), ARMS)["1"]
+    assert losses is not None
+    assert (losses.n, outcomes["visits"].n) == (2, 1)
+
+
+def _long_ago_and_lost(made: Environment, kind: str) -> None:
+    """The files of a table were written three hours ago, and reading one would fail."""
+    folder = Path(urlsplit(location(made, kind, "m")).path)
+    for commit in (folder / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in commit.read_text().splitlines()]
+        for action in actions:
+            if "add" in action:
+                action["add"]["modificationTime"] -= 3 * 3600 * 1000
+        commit.write_text("\n".join(json.dumps(action) for action in actions))
+    for file in folder.glob("*.parquet"):
+        file.unlink()
 
 
 def test_a_storage_that_is_away_is_said_and_not_asked_at_every_look(tmp_path: Path) -> None:
