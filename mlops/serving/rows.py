@@ -99,13 +99,21 @@ class BusyError(Exception):
 
 
 class Runtime(Protocol):
-    """A loaded model version, ready to answer. ``kind``: ``onnx``, ``native`` or ``isolated``."""
+    """A loaded model version, ready to answer.
+
+    Attributes:
+        kind: ``onnx``, ``native`` or ``isolated``.
+        memory: Bytes that its own processes hold; None: it shares the gateway's, or none of its own answers.
+    """
 
     model: str
     version: str
     run_id: str
     kind: str
     signature: Signature
+
+    @property
+    def memory(self) -> int | None: ...
 
     async def predict(self, batch: Batch) -> Outputs:
         """Outputs, one a row, in order.

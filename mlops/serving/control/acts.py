@@ -48,12 +48,19 @@ class Act:
         return _ACTIONS[self.action](state, self, time.time())
 
 
-def measurable(strategy: Strategy, metrics: Callable[[], Collection[str]]) -> Collection[str]:
+def measurable(
+    strategy: Strategy, here: Collection[str], metrics: Callable[[], Collection[str]]
+) -> Collection[str]:
     """What a strategy's gates may count on; the storage is asked only when they need what is in it, because
-    it may be away."""
-    if all(gate.source in machine.ALWAYS for gate in strategy.gates):
-        return machine.ALWAYS
-    return metrics()
+    it may be away.
+
+    Args:
+        here: What the gateway itself can tell of the champion.
+        metrics: What the storage has, too.
+    """
+    if all(gate.source in machine.GATEWAYS for gate in strategy.gates):
+        return here
+    return {*here, *metrics()}
 
 
 def strategy_of(what: Mapping[str, Any], default: Strategy) -> Strategy:

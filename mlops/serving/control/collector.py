@@ -6,7 +6,9 @@ import threading
 from collections.abc import Mapping
 
 from mlops.serving.control.peers import Report
+from mlops.serving.control.ports import Held
 from mlops.serving.evidence import Evidence
+from mlops.serving.fleet import Key
 from mlops.serving.traffic import Lane
 
 
@@ -21,6 +23,7 @@ class Collector:
         self._last: dict[str, Report] = {}
         self._total: dict[Lane, Evidence] = {}
         self._begun: dict[str, tuple[str, dict[Lane, Evidence]]] = {}
+        self._held: dict[Key, Held] = {}
         # A person's rollback reads it on a thread of its own.
         self._lock = threading.Lock()
 
@@ -32,6 +35,9 @@ class Collector:
     def _saw(self, report: Report) -> None:
         before = self._last.get(report.replica)
         self._last[report.replica] = report
+        for key, held in report.memory.items():
+            if key[0] in self._begun:
+                self._held[key] = self._held.get(key, Held()).read(held)
         if before is None:
             return
         known = before.lanes if before.boot == report.boot else {}
@@ -46,10 +52,17 @@ class Collector:
             begun = self._begun.get(model)
             if begun is None or begun[0] != mark:
                 self._begun[model] = (mark, total)
+                self._held = {key: held for key, held in self._held.items() if key[0] != model}
                 return {}
         return {lane: each.merged(begun[1].get(lane, Evidence()), -1) for lane, each in total.items()}
+
+    def memory(self, model: str) -> Mapping[str, Held]:
+        """By version, since :meth:`since` was first asked for the present step."""
+        with self._lock:
+            return {key[1]: held for key, held in self._held.items() if key[0] == model}
 
     def forget(self, model: str) -> None:
         """The rollout of a model is over."""
         with self._lock:
             self._begun.pop(model, None)
+            self._held = {key: held for key, held in self._held.items() if key[0] != model}

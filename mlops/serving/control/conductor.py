@@ -125,7 +125,7 @@ class Conductor:
         """A plain MLflow client moved the alias."""
         default = self._replica.default
         try:
-            metrics = measurable(default, lambda: self._judge.metrics(model))
+            metrics = measurable(default, self._here(model), lambda: self._judge.metrics(model))
         except Problem as problem:
             log.warning("the alias of %s waits: %s", model, problem.what)
             return
@@ -212,6 +212,7 @@ class Conductor:
             frozenset(self._fleet.loaded),
             faults,
             {model: stamp(state) for model, state in self._desired.states.items()},
+            {key: held for key, runtime in self._fleet.loaded.items() if (held := runtime.memory)},
         )
 
     def _lead(self) -> None:
@@ -242,7 +243,8 @@ class Conductor:
         """May ask the storage, which may be away, so never while acts would wait for it."""
         if state.rollout is None or not state.rollout.loaded:
             return [], 0
-        verdicts, requests = self._judge(model, state, self._collector.since(model, _mark(state)))
+        evidence = self._collector.since(model, _mark(state))
+        verdicts, requests = self._judge(model, state, evidence, self._collector.memory(model))
         self._seen = {**self._seen, model: Seen(_mark(state), tuple(verdicts), requests)}
         return verdicts, requests
 
@@ -313,9 +315,18 @@ class Conductor:
         strategy = strategy_of(what if action == "deploy" else {}, self._replica.default)
         # A rollback has just loaded its version, and must not wait for a registry that hangs.
         versions = self._versions(model) if action in ("deploy", "shadow", "flags") else None
-        metrics = measurable(strategy, lambda: self._judge.metrics(model)) if action == "deploy" else ()
+        metrics: Collection[str] = ()
+        if action == "deploy":
+            metrics = measurable(strategy, self._here(model), lambda: self._judge.metrics(model))
         by, why = str(what.get("by") or "somebody"), str(what.get("why") or "")
         return Act(action, what, by, why, strategy, versions, metrics)
+
+    def _here(self, model: str) -> Collection[str]:
+        """What the gates can be told without asking anybody. A champion that shares the gateway's process has
+        no memory of its own to compare with."""
+        champion = self._fleet.loaded.get((model, self._state(model).champion or ""))
+        apart = champion is not None and champion.kind == "isolated"
+        return machine.GATEWAYS if apart else machine.ALWAYS
 
     def _versions(self, model: str) -> frozenset[str] | None:
         """The versions that the registry knows; None: it does not answer, and any is taken."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from mlops.serving.control.ports import Held
 from mlops.serving.evidence import Evidence
 from mlops.serving.rollout import analysis
 from mlops.serving.rollout.analysis import Observed, Outcomes
-from mlops.serving.rollout.machine import ALWAYS
+from mlops.serving.rollout.machine import ALWAYS, GATEWAYS
 from mlops.serving.rollout.state import Deployment, Rollout, Verdict
 from mlops.serving.rollout.weights import CHAMPION, SHADOW, candidate_arm
 from mlops.serving.traffic import Lane
@@ -43,7 +44,7 @@ class GateJudge:
         return ALWAYS | set(self._truth.metrics(model))
 
     def __call__(
-        self, model: str, state: Deployment, evidence: Mapping[Lane, Evidence]
+        self, model: str, state: Deployment, evidence: Mapping[Lane, Evidence], memory: Mapping[str, Held]
     ) -> tuple[list[Verdict], int]:
         """Verdicts, and the candidate's requests in this step."""
         rollout = state.active
@@ -51,17 +52,21 @@ class GateJudge:
         arm = SHADOW if rollout.mirrored else candidate_arm(rollout)
         champion = evidence.get(Lane(model, str(state.champion), CHAMPION), Evidence())
         candidate = evidence.get(Lane(model, rollout.candidate, arm), Evidence())
-        if not any(gate.source not in ALWAYS for gate in rollout.strategy.gates):
-            base, other = Observed(champion), Observed(candidate)
-        else:
-            arms = {CHAMPION: str(state.champion), arm: rollout.candidate}
-            found = self._truth.observed(model, rollout, arms)
-            base = _observed(champion, found.get(str(state.champion)))
-            other = _observed(candidate, found.get(rollout.candidate))
+        arms = {CHAMPION: str(state.champion), arm: rollout.candidate}
+        stored = any(gate.source not in GATEWAYS for gate in rollout.strategy.gates)
+        found = self._truth.observed(model, rollout, arms) if stored else {}
+        base, other = (
+            _observed(seen, found.get(version), memory.get(version))
+            for seen, version in ((champion, str(state.champion)), (candidate, rollout.candidate))
+        )
         verdicts = analysis.judge(rollout.strategy, base, other)
         return list(verdicts), candidate.requests
 
 
-def _observed(evidence: Evidence, found: tuple[Outcomes | None, Mapping[str, Outcomes]] | None) -> Observed:
+def _observed(
+    evidence: Evidence, found: tuple[Outcomes | None, Mapping[str, Outcomes]] | None, held: Held | None
+) -> Observed:
     performance, metrics = found or (None, {})
-    return Observed(evidence, performance, metrics)
+    if held is None:
+        return Observed(evidence, performance, metrics)
+    return Observed(evidence, performance, metrics, held.most, held.readings)

@@ -32,8 +32,9 @@ _ACT_SECONDS = 70.0
 
 @dataclass(frozen=True)
 class Report:
-    """What one replica has: counts of its arms, the versions it holds, why it does not hold others, and how
-    new its states are (:func:`mlops.serving.control.desired.stamp`)."""
+    """What one replica has: counts of its arms, the versions it holds, why it does not hold others, how new
+    its states are (:func:`mlops.serving.control.desired.stamp`), and the bytes that versions with a process
+    of their own hold in it."""
 
     replica: str
     boot: str
@@ -41,6 +42,7 @@ class Report:
     loaded: frozenset[Key]
     faults: Mapping[Key, str]
     states: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    memory: Mapping[Key, int] = field(default_factory=dict)
 
 
 class Peers:
@@ -155,6 +157,7 @@ def write(report: Report) -> dict[str, Any]:
         "loaded": sorted(report.loaded),
         "faults": [[*key, reason] for key, reason in report.faults.items()],
         "states": {model: list(each) for model, each in report.states.items()},
+        "memory": [[*key, held] for key, held in report.memory.items()],
     }
 
 
@@ -165,9 +168,10 @@ def read(replica: str, data: Mapping[str, Any]) -> Report:
     }
     loaded = frozenset((str(model), str(version)) for model, version in data["loaded"])
     faults = {(str(model), str(version)): str(reason) for model, version, reason in data["faults"]}
-    # A replica of the release before says nothing of its states.
+    # A replica of a release before says nothing of its states or of memory.
     states = {str(model): (int(each[0]), float(each[1])) for model, each in data.get("states", {}).items()}
-    return Report(replica, str(data["boot"]), lanes, loaded, faults, states)
+    memory = {(str(model), str(version)): int(held) for model, version, held in data.get("memory", ())}
+    return Report(replica, str(data["boot"]), lanes, loaded, faults, states, memory)
 
 
 def _path(model: str, action: str) -> str:

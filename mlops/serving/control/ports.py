@@ -12,13 +12,32 @@ from mlops.serving.rollout.strategy import Strategy
 from mlops.serving.traffic import Lane
 
 
+@dataclass(frozen=True)
+class Held:
+    """Memory of a version's own processes since a step began.
+
+    Attributes:
+        most: Bytes at the reading when one process held most: what leaks is killed and begins anew, and
+            must not look small then.
+        readings: How often it was read.
+    """
+
+    most: int = 0
+    readings: int = 0
+
+    def read(self, held: int) -> Held:
+        """With one more reading."""
+        return Held(max(self.most, held), self.readings + 1)
+
+
 class Judge(Protocol):
     """Says what the evidence of a step means."""
 
     def __call__(
-        self, model: str, state: Deployment, evidence: Mapping[Lane, Evidence]
+        self, model: str, state: Deployment, evidence: Mapping[Lane, Evidence], memory: Mapping[str, Held]
     ) -> tuple[list[Verdict], int]:
-        """Verdicts of the gates of the active rollout, and the candidate's requests."""
+        """Verdicts of the gates of the active rollout, and the requests of its candidate. ``memory``: by
+        version."""
         ...
 
     def metrics(self, model: str) -> Collection[str]:

@@ -56,7 +56,7 @@ class Observed:
         evidence: What the gateway counted where it chose the arm.
         performance: A loss a row, from labels or estimated; less is better.
         metrics: Business metrics by name.
-        memory: Bytes now; None: not measured.
+        memory: Bytes that a process of its own held at most; None: not measured.
         readings: How often memory was read.
     """
 
@@ -107,7 +107,7 @@ def _judge(gate: Gate, champion: Observed, candidate: Observed, alpha: float, pl
             verdict="inconclusive",
             tolerance=gate.tolerance,
             samples=samples or 0,
-            sentence=f"{gate.name}: nothing measured of the {who} yet",
+            sentence=f"{gate.name}: nothing measured of the {who} yet{_WHY_NOT.get(gate.kind, '')}",
         )
     measure = _MEASURES[gate.kind](gate, champion, candidate, alpha)
     enough = min(samples, base) >= gate.samples
@@ -330,6 +330,9 @@ _UNITS = {
     "better": "outcomes",
     "memory": "readings",
 }
+
+
+_WHY_NOT = {"memory": "; a version that shares the gateway's process cannot be told apart from it"}
 
 
 def _finite(value: float) -> float | None:

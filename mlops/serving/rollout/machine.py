@@ -31,6 +31,7 @@ from mlops.serving.rollout.strategy import Strategy
 
 __all__ = [
     "ALWAYS",
+    "GATEWAYS",
     "alias_moved",
     "deploy",
     "freeze",
@@ -48,6 +49,8 @@ __all__ = [
 
 #: What every gateway can tell about every model. Others depend on labels, business metrics, own processes.
 ALWAYS = frozenset({"errors", "latency", "contract", "drift"})
+#: What a gateway can tell without asking anybody; memory of versions with a process of their own only.
+GATEWAYS = ALWAYS | {"memory"}
 #: How long a champion that was rolled back stays loaded, seconds.
 KEEP_AFTER_ROLLBACK = 3600.0
 #: Characters: with these, the state fits its tag whatever else happens.
@@ -347,11 +350,14 @@ def _refuse_unknown(version: str, versions: Collection[str] | None) -> None:
 def _refuse_blind(strategy: Strategy, metrics: Collection[str]) -> None:
     blind = [gate for gate in strategy.gates if gate.source not in metrics]
     if blind:
-        names = ", ".join(f"{gate.name} (needs {gate.source})" for gate in blind)
+        names = ", ".join(f"{gate.name} (needs {_NEEDS.get(gate.source, gate.source)})" for gate in blind)
         raise _refusal(
             f"nothing here measures what these gates ask: {names}",
             f"choose gates that can be decided: {', '.join(sorted(metrics))}",
         )
+
+
+_NEEDS = {"memory": "versions with processes of their own, serving.isolation"}
 
 
 def _refusal(what: str, todo: str = "", code: ExitCode = ExitCode.FAILED) -> Problem:

@@ -36,6 +36,7 @@ class _Process:
         self.process, self.reader, self.writer = process, reader, writer
         self.reason = ""
         self.counted = False
+        self.held: int | None = None
 
     def kill(self, reason: str) -> None:
         """End it at once; ``reason`` is told to whoever waits for it."""
@@ -97,6 +98,11 @@ class IsolatedRuntime:
     def pid(self) -> int:
         """Of the process that answers; 0: none does."""
         return self._life.process.pid if self._life else 0
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes its process held at the last look; None: none answers."""
+        return self._life.held if self._life else None
 
     async def start(self) -> None:
         """Start the process; returns when the model is loaded.
@@ -220,7 +226,7 @@ class IsolatedRuntime:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(life.process.pid)
             while life.process.returncode is None:
-                held = process.memory_info().rss
+                held = life.held = process.memory_info().rss
                 if held > self._memory:
                     self.memory_kills += 1
                     life.kill(f"it held {held >> 20} MiB, {self._memory >> 20} MiB are allowed")

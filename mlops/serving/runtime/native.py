@@ -89,6 +89,7 @@ class NativeRuntime:
     """A version served by a predict function in one thread of its own."""
 
     kind = "native"
+    memory = None
 
     def __init__(
         self,

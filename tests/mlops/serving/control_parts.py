@@ -97,6 +97,8 @@ def registry() -> Iterator[Registry]:
 class Blank(Runtime):
     """A runtime of nothing."""
 
+    memory = None
+
     def __init__(self, model: str, version: str) -> None:
         self.model, self.version, self.closed = model, version, False
         self.run_id, self.kind, self.signature = "", "native", Signature((Column("x", "double"),))

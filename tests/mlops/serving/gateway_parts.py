@@ -44,6 +44,7 @@ class Sum:
     version: str = "1"
     run_id: str = "r"
     kind: str = "native"
+    memory: int | None = None
     seconds: float = 0.0
     crash: float = -999.0
     closed: bool = False
@@ -85,6 +86,7 @@ class Fixed:
     version: str = "1"
     run_id: str = "r"
     kind: str = "native"
+    memory: int | None = None
 
     async def predict(self, batch: Batch) -> Outputs:
         """Without a look at them."""
@@ -96,6 +98,8 @@ class Fixed:
 
 class Onnx:
     """A scikit-learn classifier converted to ONNX: probability of the second class."""
+
+    memory = None
 
     def __init__(self, estimator: Any, names: Sequence[str], model: str = "lr", version: str = "1") -> None:
         # Neither says its types.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mlops.serving.control.collector import Collector
 from mlops.serving.control.peers import Report, read, write
+from mlops.serving.control.ports import Held
 from mlops.serving.evidence import Evidence
 from mlops.serving.traffic import Lane
 
@@ -78,3 +81,31 @@ def test_a_report_survives_its_way_and_one_of_the_release_before_is_read() -> No
     assert (again.loaded, again.states) == (frozenset({("m", "2")}), {"m": (3, 1.5)})
     del sent["states"]
     assert read("r1", sent).states == {}
+
+
+def test_memory_is_the_most_of_any_replica_since_the_step_began() -> None:
+    made, key = Collector(), ("m", "2")
+
+    def reported(replica: str, held: int) -> Report:
+        plain = write(replace(report(replica, 1), memory={key: held, ("m", "1"): 7}))
+        return read(replica, json.loads(json.dumps(plain)))
+
+    made.saw(reported("r1", 900))
+    assert made.memory("m") == {}, "before any step"
+    made.since("m", "step 0")
+    for replica, held in (("r1", 100), ("r2", 300), ("r1", 200)):
+        made.saw(reported(replica, held))
+    assert made.memory("m") == {"2": Held(300, 3), "1": Held(7, 3)}
+    made.since("m", "step 1")
+    assert made.memory("m") == {}
+    made.saw(reported("r1", 100))
+    assert made.memory("m")["2"] == Held(100, 1)
+    made.forget("m")
+    made.saw(reported("r1", 100))
+    assert made.memory("m") == {}
+
+
+def test_a_release_before_says_nothing_of_memory() -> None:
+    plain = write(report("r1", 1))
+    del plain["memory"]
+    assert read("r1", plain).memory == {}

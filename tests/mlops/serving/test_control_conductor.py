@@ -19,7 +19,7 @@ from mlops.serving.control.admin import Admin
 from mlops.serving.control.conductor import Conductor
 from mlops.serving.control.desired import Desired
 from mlops.serving.control.peers import Peers
-from mlops.serving.control.ports import Ended, Replica
+from mlops.serving.control.ports import Ended, Held, Replica
 from mlops.serving.control.routing import Routing
 from mlops.serving.evidence import Evidence
 from mlops.serving.fleet import Fleet
@@ -44,7 +44,7 @@ class Said:
     ended: list[Ended] = field(default_factory=list)
 
     def __call__(
-        self, model: str, state: Deployment, evidence: Mapping[Lane, Evidence]
+        self, model: str, state: Deployment, evidence: Mapping[Lane, Evidence], memory: Mapping[str, Held]
     ) -> tuple[list[Verdict], int]:
         """The verdicts."""
         self.waits()
@@ -232,6 +232,17 @@ def test_gates_that_need_no_storage_do_not_ask_it(tmp_path: Path, away: Registry
         with pytest.raises(Problem, match="storage does not answer"):
             one.conductor.act("m", "deploy", {"version": "2", "strategy": "ab:50,metric=sales"})
         assert one.conductor.act("m", "deploy", {"version": "2"}).active is not None
+
+
+def test_memory_of_versions_that_share_the_process_is_not_a_gate(tmp_path: Path, away: Registry) -> None:
+    memory = {"version": "2", "strategy": "canary:50,100,gates=errors+memory"}
+    with gateway(tmp_path, away) as members:
+        served(members, "1")
+        one = members[0]
+        with pytest.raises(Problem, match="versions with processes of their own"):
+            one.conductor.act("m", "deploy", memory)
+        one.fleet.loaded["m", "1"].kind = "isolated"
+        assert one.conductor.act("m", "deploy", memory).active is not None
 
 
 def test_an_act_while_the_leading_replica_is_away_reaches_it_without_the_registry(

@@ -38,3 +38,25 @@ def test_a_leaking_version_is_rolled_back_and_the_gateway_keeps_its_memory(tmp_p
         assert arms["1"].kind == "isolated"
         assert arms["1"].failed == 0
         assert psutil.Process(gateway.pid).memory_info().rss - before < 100 * 1024 * 1024
+
+
+@pytest.mark.timeout(400)
+def test_the_memory_gate_tells_a_leak_from_a_steady_version_before_any_limit(tmp_path: Path) -> None:
+    spec = {"serving": {**_SPEC["serving"], "memory_mb": 6000}}
+    with opened(tmp_path, spec) as yard, yard.serving():
+        register(yard)
+        yard.tracking.set_alias(MODEL, "champion", "1")
+        until(lambda: state(yard).champion == "1")
+        serving = yard.environment.serving
+        assert serving is not None
+        with steady(serving.url, serving.token.get_secret_value(), MODEL, clients=2) as load:
+            until(lambda: len(load.ids) > 50)
+            act(yard, "deploy", version=register(yard), strategy="canary:50,100,gates=memory")
+            good = over(yard, 200)
+            assert good.champion == "2", good.rollout
+            act(yard, "deploy", version=register(yard, leak=4), strategy="canary:50,100,gates=memory")
+            bad = over(yard, 200)
+        assert (bad.champion, bad.rollout and bad.rollout.phase) == ("2", "failed")
+        assert bad.rollout is not None
+        assert "memory: " in bad.rollout.reason, "the gate, not a death of the process"
+        assert not load.failed
