@@ -143,7 +143,13 @@ class ServingSpec(Section):
     """auto: a version that runs code of its own, or whose requirements differ from the gateway's, has a
     process of its own. always: every version that is not ONNX. never: none, whatever it asks for."""
     memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = 2048
-    """Memory that a version in a process of its own may take, in MB."""
+    """Memory that each process of a version in processes of its own may take, in MB."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Processes at most that a version in processes of its own gets while they are busy, on each replica; one
+    when they are not."""
+    environments_gb: Annotated[float, Field(gt=0, le=10_000)] = 20.0
+    """Disk for the environments of versions whose requirements differ, in GB, shared by all projects of a
+    user: beyond it those that no process uses go, the longest unused first."""
     cache_gb: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     """Disk for verified artifacts that let the gateway start without the registry, in GB."""
     limits: LimitsSpec = LimitsSpec()

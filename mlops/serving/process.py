@@ -67,6 +67,8 @@ class Process:
             isolation=spec.isolation,
             memory=spec.memory_mb * _MIB,
             threads=spec.threads,
+            workers=spec.workers,
+            environments_bytes=int(spec.environments_gb * _GIB),
         )
         self._traffic = Traffic()
         self._routing = Routing(self._traffic, self._record_shadow)

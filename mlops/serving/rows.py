@@ -103,7 +103,8 @@ class Runtime(Protocol):
 
     Attributes:
         kind: ``onnx``, ``native`` or ``isolated``.
-        memory: Bytes that its own processes hold; None: it shares the gateway's, or none of its own answers.
+        processes: Of its own that answer; 0: it shares the gateway's.
+        memory: Bytes that the largest of them holds; None: there is none.
     """
 
     model: str
@@ -112,6 +113,8 @@ class Runtime(Protocol):
     kind: str
     signature: Signature
 
+    @property
+    def processes(self) -> int: ...
     @property
     def memory(self) -> int | None: ...
 

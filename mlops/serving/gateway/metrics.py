@@ -31,6 +31,7 @@ def exposition(
     lines = [
         *_arms(arms),
         *_models(arms, gates, log),
+        *_processes(arms),
         *_gateway(refusals, held_bytes),
         *_process(),
         "# EOF",
@@ -91,6 +92,18 @@ def _models(arms: Sequence[Choice], gates: Mapping[str, Gate], log: Log) -> Iter
     for model in models:
         backlog = log.backlog(model)
         yield f"modelyard_log_lag_rows{{{_labels(model=model)}}} {backlog.rows if backlog else 0}"
+
+
+def _processes(arms: Sequence[Choice]) -> Iterator[str]:
+    """Of versions that do not share the gateway's."""
+    apart = {(arm.runtime.model, arm.runtime.version): arm.runtime for arm in arms if arm.runtime.processes}
+    labelled = [(_labels(model=m, version=v), runtime) for (m, v), runtime in apart.items()]
+    yield from head("modelyard_processes", "gauge", "Processes that a version has of its own.")
+    for labels, runtime in labelled:
+        yield f"modelyard_processes{{{labels}}} {runtime.processes}"
+    yield from head("modelyard_process_memory_bytes", "gauge", "Memory of the largest of them.", "bytes")
+    for labels, runtime in labelled:
+        yield f"modelyard_process_memory_bytes{{{labels}}} {runtime.memory or 0}"
 
 
 def _gateway(refusals: Mapping[str, int], held_bytes: int) -> Iterator[str]:

@@ -68,20 +68,24 @@ def split(outputs: Outputs, batches: Sequence[Batch]) -> list[Outputs]:
 
 
 class Batcher:
-    """Hands batches to ``run``, one call at a time, and each caller its own rows.
+    """Hands batches to ``run``, and each caller its own rows.
 
     Args:
         run: Predicts one batch.
         max_rows: Rows of one call at most; a single request may be larger. 1: nothing is put together.
         max_waiting: Requests that may wait; beyond, :class:`BusyError`.
         what: Name of the model, for messages.
+
+    Attributes:
+        lanes: Calls at once.
     """
 
     def __init__(self, run: Run, max_rows: int = 512, max_waiting: int = 1024, what: str = "model") -> None:
         self._run, self.max_rows, self._most, self._what = run, max_rows, max_waiting, what
         self._waiting: deque[tuple[Batch, asyncio.Future[Outputs]]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.lanes = 1
         self.calls = self.rows = 0
 
     @property
@@ -102,8 +106,8 @@ class Batcher:
             raise BusyError(f"{self._what}: {len(self._waiting)} requests wait already")
         future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
         self._waiting.append((batch, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain())
+        if len(self._tasks) < self.lanes:
+            self._tasks.add(asyncio.create_task(self._drain()))
         return await future
 
     def close(self) -> None:
@@ -112,20 +116,23 @@ class Batcher:
 
     async def closed(self) -> None:
         """Returns when, after :meth:`close`, the last request is answered."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _drain(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting and len(self._tasks) <= max(1, self.lanes):
                 await self._answer(self._take())
         finally:
-            self._task = None
-            for _, future in self._waiting:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.discard(task)
+            for _, future in self._waiting if not self._tasks else ():
                 # Only when this task was cancelled: nobody would ever answer them.
                 if not future.done():
                     future.set_exception(BusyError(f"{self._what} is being unloaded", 0.2))
-            self._waiting.clear()
+            if not self._tasks:
+                self._waiting.clear()
 
     def _take(self) -> list[tuple[Batch, asyncio.Future[Outputs]]]:
         taken: list[tuple[Batch, asyncio.Future[Outputs]]] = []

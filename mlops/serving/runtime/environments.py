@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
@@ -74,14 +76,34 @@ def without_secrets() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(secret)}
 
 
-def python_of(model: LoggedModel, folder: Path, trusted: bool = False, seconds: float = 1200) -> Path:
-    """The Python of an environment with the model's requirements; built when it is not there. Takes from
-    seconds to minutes: call it in a thread, before the version is to answer.
+@dataclass
+class Built:
+    """An environment in use: no process of this machine removes it before :meth:`close`, or before the
+    process that asked for it has ended."""
+
+    python: Path
+    _use: IO[str]
+
+    def close(self) -> None:
+        """It is not used any more."""
+        self._use.close()
+
+
+def built(
+    model: LoggedModel,
+    folder: Path,
+    trusted: bool = False,
+    seconds: float = 1200,
+    keep_bytes: int = 20 * 1024**3,
+) -> Built:
+    """An environment with the model's requirements; made when it is not there. Takes from seconds to minutes:
+    call it in a thread, before the version is to answer.
 
     Args:
         folder: Where environments are kept, one per set of requirements.
         trusted: Packages may be built from source, which runs code of theirs; else wheels only.
         seconds: A build may take.
+        keep_bytes: Of all that stay; beyond, those that nobody uses go, the longest unused first.
 
     Raises:
         Problem: It cannot be built.
@@ -94,15 +116,69 @@ def python_of(model: LoggedModel, folder: Path, trusted: bool = False, seconds: 
     # Two replicas may want it at once; the second finds it done.
     with (folder / f".{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made / _DONE).is_file():
-            fresh = folder / f".{key}.building"
+        fresh = folder / f".{key}.building"
+        here = (made / _DONE).is_file()
+        if not here:
             for each in (fresh, made):
                 shutil.rmtree(each, ignore_errors=True)
             _build(fresh, version, wanted, trusted, seconds)
-            (fresh / _DONE).write_text(json.dumps({"python": version, "requirements": wanted}))
+            facts = {"python": version, "requirements": wanted, "bytes": _size(fresh)}
+            (fresh / _DONE).write_text(json.dumps(facts))
             fresh.rename(made)
         os.utime(made / _DONE)
-    return made / "bin" / "python"
+        use = (folder / f".{key}.used").open("w")
+        fcntl.flock(use, fcntl.LOCK_SH)
+    if not here:
+        evict(folder, keep_bytes)
+    return Built(made / "bin" / "python", use)
+
+
+def evict(folder: Path, keep_bytes: int) -> list[str]:
+    """Remove environments that no process uses, the longest unused first, until the rest takes ``keep_bytes``
+    at most; and what builds and removals left behind that were killed. Returns the names of those removed."""
+    kept = {made.parent: (made.stat().st_mtime, _bytes(made)) for made in folder.glob(f"*/{_DONE}")}
+    total = sum(size for _, size in kept.values())
+    gone: list[str] = []
+    for made, (_, size) in sorted(kept.items(), key=lambda each: each[1]):
+        if total <= keep_bytes:
+            break
+        if _remove(folder, made.name):
+            total, gone = total - size, [*gone, made.name]
+            log.info("environment %s removed: not in use, %.1f GB", made.name, size / 1024**3)
+    if total > keep_bytes:
+        log.warning("environments in use take %.1f GB, more than they should", total / 1024**3)
+    for left in [*folder.glob(".*.building"), *folder.glob(".*.leaving")]:
+        _remove(folder, left.name.split(".")[1], left)
+    return gone
+
+
+def _remove(folder: Path, key: str, left: Path | None = None) -> bool:
+    """Remove an environment, or what is ``left`` of one, unless it is in use or being built."""
+    with (folder / f".{key}.lock").open("w") as lock, (folder / f".{key}.used").open("w") as use:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if left is None:
+                fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        leaving = left or folder / f".{key}.leaving"
+        if left is None:
+            # At once out of the way: a half-removed environment must never be found.
+            (folder / key).rename(leaving)
+        shutil.rmtree(leaving, ignore_errors=True)
+        return True
+
+
+def _bytes(done: Path) -> int:
+    try:
+        return int(json.loads(done.read_text())["bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _size(done.parent)  # an earlier release did not write it down
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(each.lstat().st_size for each in folder.rglob("*") if not each.is_dir())
 
 
 def _requirements(model: LoggedModel) -> list[str]:

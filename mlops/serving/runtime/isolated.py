@@ -1,71 +1,35 @@
-"""A version in a process of its own: what it loads, leaks or crashes stays there."""
+"""A version in processes of its own: what it loads, leaks or crashes stays there."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import signal
-import socket
 import time
-from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from mlops.serving.rows import Batch, BusyError, ModelFaultError, Outputs
-from mlops.serving.runtime import worker
-from mlops.serving.runtime.batching import Batcher, LostError, outputs_of
-from mlops.serving.runtime.environments import without_secrets
+from mlops.serving.runtime.batching import Batcher
 from mlops.serving.runtime.mlmodel import LoggedModel
+from mlops.serving.runtime.scaling import LOOK_SECONDS, Scale
+from mlops.serving.runtime.workers import Worker
 
 log = logging.getLogger(__name__)
-#: Seconds between two looks at the memory of the process.
-_WATCH = 0.2
-#: Deaths within :data:`_WINDOW` seconds after which it is given up for that long.
-_DEATHS, _WINDOW = 5, 60.0
-_STARTING = 180.0
-
-
-class _Process:
-    """One life of the worker."""
-
-    def __init__(self, process: asyncio.subprocess.Process, reader: Any, writer: Any) -> None:
-        self.process, self.reader, self.writer = process, reader, writer
-        self.reason = ""
-        self.counted = False
-        self.held: int | None = None
-
-    def kill(self, reason: str) -> None:
-        """End it at once; ``reason`` is told to whoever waits for it."""
-        self.reason = self.reason or reason
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-
-    async def exchange(self, frame: list[Any]) -> tuple[dict[str, Any], bytes]:
-        """Send a frame (empty: none) and read one.
-
-        Raises:
-            OSError, asyncio.IncompleteReadError: It died.
-        """
-        if frame:
-            self.writer.writelines(frame)
-            await self.writer.drain()
-        head, size = worker.LENGTHS.unpack(await self.reader.readexactly(worker.LENGTHS.size))
-        header: dict[str, Any] = json.loads(await self.reader.readexactly(head))
-        return header, await self.reader.readexactly(size)
 
 
 class IsolatedRuntime:
-    """A version served by ``worker.py`` under a Python of its own, micro-batched, restarted when it dies.
+    """A version served by one or several :class:`~mlops.serving.runtime.workers.Worker`, micro-batched.
 
     Args:
         logged: The model.
         python: Interpreter with its requirements.
-        memory: Bytes it may hold; beyond, it is killed and started anew.
-        stuck: Seconds after which one prediction counts as hung, and the process is killed.
+        memory: Bytes each process may hold; beyond, it is killed and started anew.
+        stuck: Seconds after which one prediction counts as hung, and its process is killed.
+        scale: How many processes, by their load.
+        ended: Called when the last process has.
     """
 
     kind = "isolated"
@@ -80,158 +44,148 @@ class IsolatedRuntime:
         memory: int = 2 * 1024**3,
         stuck: float = 60.0,
         max_rows: int = 512,
+        scale: Scale | None = None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.model, self.version, self.run_id = model, version, run_id
         self.signature = logged.signature
         self._logged, self._python, self._memory, self._stuck = logged, python, memory, stuck
-        self._form = "array" if logged.signature.tensor is not None else ""
-        self._life: _Process | None = None
-        self._starting: asyncio.Task[_Process] | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._deaths: deque[float] = deque(maxlen=_DEATHS)
-        self._last = ""
-        self.restarts = 0
-        self.memory_kills = 0
+        self._scale, self._ended = scale or Scale(1), ended
         self.batcher = Batcher(self._run, max_rows, what=model)
+        self._workers = [self._made()]
+        self._idle = list(self._workers)
+        self._running: dict[Worker, float] = {}
+        self._busy = 0.0
+        self._following: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
+        self._gone: set[asyncio.Task[None]] = set()
+        self._past = [0, 0]
+
+    def _made(self) -> Worker:
+        name = f"{self.model} version {self.version}"
+        return Worker(name, self._logged, self._python, self._memory, self._stuck, self._counted)
 
     @property
     def pid(self) -> int:
-        """Of the process that answers; 0: none does."""
-        return self._life.process.pid if self._life else 0
+        """Of a process that answers; 0: none does."""
+        return next((each.pid for each in self._workers if each.answers), 0)
+
+    @property
+    def processes(self) -> int:
+        """Processes that answer."""
+        return sum(each.answers for each in self._workers)
 
     @property
     def memory(self) -> int | None:
-        """Bytes its process held at the last look; None: none answers."""
-        return self._life.held if self._life else None
+        """Bytes that the largest of its processes held at the last look; None: none answers."""
+        return max((held for each in self._workers if (held := each.memory)), default=None)
+
+    @property
+    def restarts(self) -> int:
+        """Deaths of its processes."""
+        return self._past[0] + sum(each.restarts for each in self._workers)
+
+    @property
+    def memory_kills(self) -> int:
+        """Those that had held too much."""
+        return self._past[1] + sum(each.memory_kills for each in self._workers)
 
     async def start(self) -> None:
-        """Start the process; returns when the model is loaded.
+        """Start a process; returns when the model is loaded.
 
         Raises:
             ModelFaultError: It does not load.
         """
-        await self._alive()
+        await self._workers[0].start()
+        if self._scale.most > 1:
+            self._following = asyncio.create_task(self._follow())
 
     async def predict(self, batch: Batch) -> Outputs:
         """See :class:`~mlops.serving.rows.Runtime`."""
         return await self.batcher.predict(batch)
 
     async def _run(self, batch: Batch) -> Outputs:
-        life = await self._alive()
+        # Who is dead is asked, and so started anew, only when nobody alive is free.
+        one = next((each for each in reversed(self._idle) if each.answers), self._idle[-1])
+        self._idle.remove(one)
+        self._running[one] = time.monotonic()
         try:
-            async with asyncio.timeout(self._stuck):
-                header, body = await life.exchange(_frame(batch, self._form))
-        except TimeoutError:
-            life.kill(f"one prediction took more than {self._stuck:g} s")
-            await self._died(life)
-            # Once more would hang as well, and hold up whoever waits.
-            raise ModelFaultError(f"the model's process was ended: {life.reason}") from None
-        except (OSError, asyncio.IncompleteReadError):
-            await self._died(life)
-            raise LostError(f"the model's process ended while it predicted: {self._last}") from None
-        except asyncio.CancelledError:
-            # Its answer would be read as the next one's.
-            life.kill("the gateway ends")
-            raise
-        if not header["ok"]:
-            raise ModelFaultError(f"the model refuses the rows: {header['error']}")
-        outputs = outputs_of(worker.unpack(header, body)[0])
-        return Outputs(outputs.values, tuple(header["names"]))
-
-    async def _alive(self) -> _Process:
-        """The process, started anew when it has died, after a pause that grows with its deaths."""
-        if self._life is not None:
-            if self._life.process.returncode is None:
-                return self._life
-            await self._died(self._life)
-        if self._starting is None:
-            pause = self._pause()
-            if pause > 2.0:
-                raise BusyError(f"{self.model} ended {len(self._deaths)} times ({self._last})", pause)
-            self._starting = asyncio.create_task(self._start(pause))
-        task = self._starting
-        try:
-            # Shielded: a request that is given up must not stop the start that others wait for.
-            self._life = await asyncio.shield(task)
+            return await one.run(batch)
         finally:
-            if task.done():
-                self._starting = None
-        return self._life
+            self._busy += time.monotonic() - self._running.pop(one)
+            if one in self._workers:
+                self._idle.append(one)
+            else:
+                self._end_of(one)
 
-    def _pause(self) -> float:
-        """Seconds until the next start: none after a first death, then twice as long each time."""
-        now = time.monotonic()
-        recent = [each for each in self._deaths if now - each < _WINDOW]
-        if not recent:
-            return 0.0
-        if len(recent) >= _DEATHS:
-            return max(recent[-1] + _WINDOW - now, 0.0)
-        grown: float = 0.25 * (2 ** (len(recent) - 1) - 1)
-        return max(recent[-1] + grown - now, 0.0)
+    def _counted(self) -> None:
+        """As many batches at once as there are processes; with none, one, which starts it anew."""
+        self.batcher.lanes = max(1, self.processes)
 
-    async def _start(self, pause: float) -> _Process:
-        await asyncio.sleep(pause)
-        ours, theirs = socket.socketpair()
-        # -I: this folder has modules named like packages that a model imports (onnx).
-        words = [str(self._python), "-I", worker.__file__, str(theirs.fileno()), str(self._logged.folder)]
+    async def _follow(self) -> None:
+        at, busy = time.monotonic(), 0.0
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            total = self._busy + sum(now - begun for begun in self._running.values())
+            alive = self.processes
+            share = (total - busy) / ((now - at) * max(1, alive))
+            at, busy = now, total
+            if alive < len(self._workers):
+                self._revive()
+                continue
+            wanted = self._scale.look(share, alive)
+            if wanted > alive and self._affordable():
+                await self._grow()
+            elif wanted < alive:
+                self._shrink()
+
+    def _affordable(self) -> bool:
+        """One more process may come to hold what the largest holds, and some must be left to the others."""
+        return psutil.virtual_memory().available > 2 * (self.memory or 0)
+
+    async def _grow(self) -> None:
+        new = self._made()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                f"--data={self._memory + self._memory // 2}",
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=_variables(),
-            )
-        except OSError as error:
-            ours.close()
-            raise ModelFaultError(f"its process does not start: {error.strerror}") from error
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        life = _Process(process, reader, writer)
-        self._watching = asyncio.create_task(self._watch(life))
-        try:
-            async with asyncio.timeout(_STARTING):
-                hello, _ = await life.exchange([])
-        except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            life.kill(f"it was not loaded after {_STARTING:.0f} s")
-            await self._died(life)
-            raise LostError(f"the model's process ended while it loaded: {self._last}") from None
-        if not hello["ok"]:
-            life.kill(str(hello["error"]))
-            await self._died(life)
-            raise ModelFaultError(f"it does not load: {hello['error']}")
-        log.info("%s version %s: process %d answers", self.model, self.version, process.pid)
-        return life
-
-    async def _died(self, life: _Process) -> None:
-        """Take note of a death, once."""
-        if life is self._life:
-            self._life = None
-        code = await life.process.wait()
-        if life.counted:
+            await new.start()
+        except (ModelFaultError, BusyError) as error:
+            # Those that answer go on; the load asks again.
+            log.warning("%s version %s: one more process: %s", self.model, self.version, error)
             return
-        life.counted = True
-        life.writer.close()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        self._last = life.reason or how
-        self._deaths.append(time.monotonic())
-        self.restarts += 1
-        log.warning("%s version %s: its process has ended: %s", self.model, self.version, self._last)
+        except asyncio.CancelledError:
+            self._end_of(new)
+            raise
+        self._workers.append(new)
+        self._idle.append(new)
+        self._counted()
+        log.info("%s version %s: %d processes", self.model, self.version, self.processes)
 
-    async def _watch(self, life: _Process) -> None:
-        """Kill it when it holds more than it may. Resident memory: an address space limit would count what
-        numeric libraries only reserve, and there may be no cgroup to ask."""
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(life.process.pid)
-            while life.process.returncode is None:
-                held = life.held = process.memory_info().rss
-                if held > self._memory:
-                    self.memory_kills += 1
-                    life.kill(f"it held {held >> 20} MiB, {self._memory >> 20} MiB are allowed")
-                    return
-                await asyncio.sleep(_WATCH)
+    def _shrink(self) -> None:
+        """One less: it answers what it has, then ends."""
+        one = self._workers.pop()
+        self._counted()
+        if one in self._idle:
+            self._idle.remove(one)
+            self._end_of(one)
+        log.info("%s version %s: %d processes", self.model, self.version, self.processes)
+
+    def _end_of(self, one: Worker) -> None:
+        self._past = [self._past[0] + one.restarts, self._past[1] + one.memory_kills]
+        task = asyncio.get_running_loop().create_task(one.end())
+        self._gone.add(task)
+        task.add_done_callback(self._gone.discard)
+
+    def _revive(self) -> None:
+        """Start a dead one anew beside those that answer; it waits by itself when it died often."""
+        dead = next((each for each in self._idle if not each.answers), None)
+        if dead is None or (self._restarting is not None and not self._restarting.done()):
+            return
+
+        async def started() -> None:
+            with contextlib.suppress(ModelFaultError, BusyError):
+                await dead.start()
+
+        self._restarting = asyncio.get_running_loop().create_task(started())
 
     def close(self) -> None:
         """See :class:`~mlops.serving.rows.Runtime`."""
@@ -241,32 +195,10 @@ class IsolatedRuntime:
 
     async def _end(self) -> None:
         await self.batcher.closed()
-        if self._starting is not None:
-            with contextlib.suppress(ModelFaultError):
-                self._life = await self._starting
-        life = self._life
-        if life is None:
-            return
-        life.writer.close()  # it ends at the end of its input
-        try:
-            async with asyncio.timeout(5):
-                await life.process.wait()
-        except TimeoutError:
-            life.kill("the gateway ends")
-
-
-def _frame(batch: Batch, form: str) -> list[Any]:
-    if batch.columns is not None:
-        header = {"form": "columns", "names": list(batch.columns)}
-        return worker.pack(header, list(batch.columns.values()))
-    return worker.pack({"form": form or "matrix", "names": list(batch.signature.names)}, [batch.matrix])
-
-
-def _variables() -> dict[str, str]:
-    """The gateway's variables without its secrets; one thread, since it shares the machine."""
-    found = without_secrets()
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    found |= dict.fromkeys(threads, "1") | {"MALLOC_ARENA_MAX": "2", "MLFLOW_LOGGING_LEVEL": "ERROR"}
-    found.pop("PYTHONPATH", None)
-    found.pop("VIRTUAL_ENV", None)
-    return found
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+        for one in self._workers:
+            self._end_of(one)
+        await asyncio.gather(*self._gone)
+        self._ended()

@@ -35,8 +35,10 @@ class Policy:
         convert: Make one, apart, for a version that was registered without; takes about 6 s, once.
         memory: Bytes that the process of an isolated version may hold.
         environments: Folder of the environments of isolated versions.
+        environments_bytes: That they may take together.
         max_rows: Rows that native flavours are given at once.
         threads: With which a graph computes one prediction.
+        workers: Processes at most that an isolated version gets when they are busy.
     """
 
     trust_pickle: bool = False
@@ -45,8 +47,10 @@ class Policy:
     convert: bool = True
     memory: int = 2 * 1024**3
     environments: Path = Path.home() / ".cache" / "modelyard" / "environments"
+    environments_bytes: int = 20 * 1024**3
     max_rows: int = 512
     threads: int = 1
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -195,15 +199,19 @@ async def _isolated(
     entry: Entry, policy: Policy, model: LoggedModel, rows: Batch | None, facts: Facts
 ) -> Loaded:
     from mlops.serving.runtime.isolated import IsolatedRuntime
+    from mlops.serving.runtime.scaling import Scale
 
-    python = Path(sys.executable)
+    python, made = Path(sys.executable), None
     if facts.differs:
-        python = await asyncio.to_thread(
-            environments.python_of, model, policy.environments, policy.trust_pickle
-        )
+        made = await asyncio.to_thread(
+            environments.built, model, policy.environments, policy.trust_pickle,
+            keep_bytes=policy.environments_bytes,
+        )  # fmt: skip
+        python = made.python
     runtime = IsolatedRuntime(
-        entry.model, entry.version, entry.run_id, model, python, policy.memory, max_rows=policy.max_rows
-    )
+        entry.model, entry.version, entry.run_id, model, python, policy.memory,
+        max_rows=policy.max_rows, scale=Scale(policy.workers), ended=made.close if made else lambda: None,
+    )  # fmt: skip
     try:
         await runtime.start()
         if rows is not None and not await batchable_apart(runtime.predict, rows):

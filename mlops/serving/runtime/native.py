@@ -89,7 +89,7 @@ class NativeRuntime:
     """A version served by a predict function in one thread of its own."""
 
     kind = "native"
-    memory = None
+    processes, memory = 0, None
 
     def __init__(
         self,

@@ -318,7 +318,7 @@ class OnnxRuntime:
     """A version served by a :class:`Graph`: on the event loop while that is short, in a thread beyond."""
 
     kind = "onnx"
-    memory = None
+    processes, memory = 0, None
 
     def __init__(self, model: str, version: str, run_id: str, signature: Signature, graph: Graph) -> None:
         self.model, self.version, self.run_id, self.signature = model, version, run_id, signature

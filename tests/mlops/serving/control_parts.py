@@ -97,7 +97,7 @@ def registry() -> Iterator[Registry]:
 class Blank(Runtime):
     """A runtime of nothing."""
 
-    memory = None
+    processes, memory = 0, None
 
     def __init__(self, model: str, version: str) -> None:
         self.model, self.version, self.closed = model, version, False

@@ -44,6 +44,7 @@ class Sum:
     version: str = "1"
     run_id: str = "r"
     kind: str = "native"
+    processes: int = 0
     memory: int | None = None
     seconds: float = 0.0
     crash: float = -999.0
@@ -86,6 +87,7 @@ class Fixed:
     version: str = "1"
     run_id: str = "r"
     kind: str = "native"
+    processes: int = 0
     memory: int | None = None
 
     async def predict(self, batch: Batch) -> Outputs:
@@ -99,7 +101,7 @@ class Fixed:
 class Onnx:
     """A scikit-learn classifier converted to ONNX: probability of the second class."""
 
-    memory = None
+    processes, memory = 0, None
 
     def __init__(self, estimator: Any, names: Sequence[str], model: str = "lr", version: str = "1") -> None:
         # Neither says its types.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +25,7 @@ from mlops.serving.rows import Batch, BusyError, ModelFaultError
 from mlops.serving.runtime import environments, load, mlmodel, worker
 from mlops.serving.runtime.isolated import IsolatedRuntime
 from mlops.serving.runtime.load import Loaded, Policy
+from mlops.serving.runtime.scaling import Scale
 from mlops.serving.signature import Signature
 from tests.mlops.serving.runtime_models import cached, rows_for, save_function, saved
 
@@ -112,6 +116,38 @@ async def test_kill_9_under_load_loses_nothing(naughty: Path) -> None:
         assert runtime.restarts == 2
 
 
+async def test_processes_come_with_the_load_and_go_after_it(naughty: Path) -> None:
+    """Many slow rows: a second process comes, its death is nobody's failure, and it goes again."""
+    async with running(naughty, max_rows=1, scale=Scale(2, grow_after=2, shrink_after=3)) as runtime:
+        failed: list[Exception] = []
+        end = asyncio.Event()
+
+        async def caller(number: int) -> None:
+            while not end.is_set():
+                value = number + random.random()
+                try:
+                    found = await runtime.predict(rows(runtime, *[value] * 2000))
+                    assert found.values.tolist() == [value + 1000] * 2000
+                except Exception as error:
+                    failed.append(error)
+
+        callers = [asyncio.create_task(caller(number)) for number in range(8)]
+        await until(lambda: runtime.processes == 2, 60)
+        pids = {each.pid for each in runtime._workers}
+        await until(lambda: len(runtime._running) == 2, 10)
+        os.kill(runtime.pid, signal.SIGKILL)
+        await until(lambda: runtime.processes == 2 and {e.pid for e in runtime._workers} != pids, 60)
+        end.set()
+        await asyncio.gather(*callers)
+        assert failed == []
+        assert runtime.restarts == 1
+        last = {each.pid for each in runtime._workers}
+        await until(lambda: runtime.processes == 1, 30)
+        await until(lambda: sum(psutil.pid_exists(pid) for pid in last) == 1, 10)
+        assert (await runtime.predict(rows(runtime, 1.0))).values.tolist() == [1001.0]
+        assert runtime.restarts == 1
+
+
 async def test_the_request_that_kills_it_is_the_only_one_lost(naughty: Path) -> None:
     async with running(naughty) as runtime:
         asked = [runtime.predict(rows(runtime, value)) for value in (5.0, 1.0, -1.0, 2.0, 3.0)]
@@ -180,8 +216,6 @@ def test_frames_are_the_same_on_the_other_side() -> None:
     head, size = worker.LENGTHS.unpack(frame[: worker.LENGTHS.size])
     body = frame[worker.LENGTHS.size + head :]
     assert len(body) == size
-    import json
-
     header = json.loads(frame[worker.LENGTHS.size : worker.LENGTHS.size + head])
     for sent, got in zip(arrays, worker.unpack(header, body), strict=True):
         assert got.dtype == sent.dtype
@@ -245,11 +279,42 @@ async def test_a_version_that_needs_another_library_gets_its_own_environment(tmp
         assert found.values.tolist() == [8.0, 10.0]
         # The second one finds the environment built.
         start = time.monotonic()
-        environments.python_of(mlmodel.read(folder), tmp_path / "environments", trusted=True)
+        environments.built(mlmodel.read(folder), tmp_path / "environments", trusted=True).close()
         assert time.monotonic() - start < 1
+        # It is in use, whatever it takes; once the version has been let go, it is not.
+        (key,) = (each.name for each in (tmp_path / "environments").iterdir() if each.is_dir())
+        assert environments.evict(tmp_path / "environments", 0) == []
+        loaded.runtime.close()
+        await until(lambda: environments.evict(tmp_path / "environments", 0) == [key], 20)
+        assert not (tmp_path / "environments" / key).exists()
     finally:
         loaded.runtime.close()
         await asyncio.sleep(0.2)
+
+
+def test_environments_go_when_there_are_too_many_and_nobody_uses_them(tmp_path: Path) -> None:
+    for age, key in enumerate(("newest", "middle", "oldest", "used")):
+        (tmp_path / key).mkdir()
+        (tmp_path / key / "modelyard.json").write_text(json.dumps({"bytes": 100}))
+        os.utime(tmp_path / key / "modelyard.json", (1e9 - age, 1e9 - age))
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "modelyard.json").write_text("{}" + " " * 98)
+    # Another process has it, and is then killed.
+    code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_SH); "
+    code += "print('held', flush=True); time.sleep(60)"
+    words = [sys.executable, "-c", code, str(tmp_path / ".used.used")]
+    user = subprocess.Popen(words, stdout=subprocess.PIPE)
+    assert user.stdout is not None
+    assert user.stdout.readline() == b"held\n"
+    # A build and a removal were killed.
+    for left in (".newest.building", ".lost.leaving"):
+        (tmp_path / left).mkdir()
+    assert environments.evict(tmp_path, 500) == []
+    assert environments.evict(tmp_path, 300) == ["oldest", "middle"]
+    user.kill()
+    user.wait()
+    assert environments.evict(tmp_path, 200) == ["used"]
+    assert sorted(each.name for each in tmp_path.iterdir() if each.is_dir()) == ["earlier", "newest"]
 
 
 class UsesOddlib(PythonModel):
@@ -278,19 +343,17 @@ async def test_lightgbm_which_is_not_here_is_served_untrusted_from_its_own_envir
     tmp_path: Path,
 ) -> None:
     """Its booster is text, so no trust is needed; it was trained in another environment, as a team would."""
-    import json
-    import subprocess
-
     (tmp_path / "requirements.txt").write_text("mlflow\nlightgbm\nscikit-learn\nskops\n")
     wanted = mlmodel.LoggedModel(tmp_path, {}, Signature(), "predict", ())
-    python = await asyncio.to_thread(environments.python_of, wanted, tmp_path / "environments")
+    made = await asyncio.to_thread(environments.built, wanted, tmp_path / "environments")
     trained = await asyncio.to_thread(
         subprocess.run,
-        [str(python), "-c", _TRAIN, str(tmp_path / "model")],
+        [str(made.python), "-c", _TRAIN, str(tmp_path / "model")],
         capture_output=True,
         check=True,
         cwd=tmp_path,
     )
+    made.close()
     said = json.loads(trained.stdout.splitlines()[-1])
     loaded = await _loaded(
         tmp_path / "model", tmp_path / "cache", Policy(environments=tmp_path / "environments")
@@ -313,5 +376,5 @@ def test_an_environment_that_cannot_be_built_says_so(tmp_path: Path) -> None:
     from blueprints.errors import Problem
 
     with pytest.raises(Problem, match="its environment cannot be built"):
-        environments.python_of(model, tmp_path / "environments")
+        environments.built(model, tmp_path / "environments")
     assert not list((tmp_path / "environments").glob("[!.]*"))
