@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blueprints.errors import Problem
+from blueprints.errors import Problem, UsageProblem
 
 if TYPE_CHECKING:
-    from mlops.serving.rollout.state import Deployment
+    from mlops.serving.rollout.state import Deployment, Flags
     from mlops.tracking.entities import ModelVersion
     from tui.session import Session
 
@@ -163,7 +163,29 @@ def offer(session: Session, model: str) -> Offer:
     )
 
 
-def foreseen(state: Deployment, command: str, version: str = "", strategy: str = "") -> Deployment:
+def changed_flags(flags: Flags, act: str, rule: str = "") -> Flags:
+    """The flags after an act: ``on``, ``off``, ``add`` or ``remove`` a rule.
+
+    Raises:
+        UsageProblem: The rule is none, or none of theirs.
+    """
+    from mlops.serving.rollout.rules import EXPECTED, parse_rule, rule_text
+
+    if act in ("on", "off"):
+        return flags.but(on=act == "on")
+    if not rule:
+        raise UsageProblem(f"which rule to {act}?", where="flag", expected=EXPECTED)
+    named = parse_rule(rule)
+    rest = tuple(each for each in flags.rules if each != named)
+    if act == "remove" and len(rest) == len(flags.rules):
+        known = "; ".join(map(rule_text, flags.rules)) or "no rule at all"
+        raise UsageProblem(f"no rule is {rule}", where="flag", expected=known)
+    return flags.but(rules=(*rest, named) if act == "add" else rest)
+
+
+def foreseen(
+    state: Deployment, command: str, version: str = "", strategy: str = "", full: bool = False
+) -> Deployment:
     """The state that an act would lead to, worked out here by the gateway's own rules; nothing is changed.
 
     Raises:
@@ -180,7 +202,7 @@ def foreseen(state: Deployment, command: str, version: str = "", strategy: str =
             sources = machine.ALWAYS | {gate.source for gate in way.gates}
             return machine.deploy(state, version, way, now=now, by=by, metrics=sources)
         case "promote":
-            return machine.promote(state, now=now, by=by)
+            return machine.promote(state, now=now, by=by, full=full)
         case "rollback":
             return machine.rollback(state, now=now, by=by, to=version)
         case "shadow":

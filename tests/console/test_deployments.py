@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,13 +118,70 @@ async def test_a_rollback_shows_what_will_answer_and_takes_one_enter(session: Fa
         await go(pilot, "4")
         await pilot.press("R")
         await asked(pilot)
-        assert "v7 answers everything, at once. v8 gets nothing any more." in text_of(app_of(pilot))
+        shown = text_of(app_of(pilot))
+        assert "It answers everything, at once. v8 gets nothing any more." in shown
+        assert "v7" in shown.split("to\n")[-1]
         await pilot.press("escape")
         assert session.acts == []
         await pilot.press("R")
         await asked(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: [act[1] for act in session.acts] == ["rollback"], "rolled back")
+        assert "version" not in session.acts[0][2], "the gateway knows which"
+
+
+async def test_a_rollback_goes_to_the_version_that_is_typed(session: FakeSession) -> None:
+    async with console(session).run_test(size=(120, 40)) as pilot:
+        await go(pilot, "4")
+        await pilot.press("R")
+        await asked(pilot)
+        await pilot.press("backspace", "8", "enter")
+        await until(pilot, lambda: "▲" in text_of(app_of(pilot)))
+        assert session.acts == []
+        await pilot.press("backspace", "5", "enter")
+        await until(pilot, lambda: bool(session.acts), "rolled back")
+        assert (session.acts[0][1], session.acts[0][2]["version"]) == ("rollback", "5")
+
+
+async def test_a_promotion_past_all_steps_is_typed(session: FakeSession) -> None:
+    async with console(session).run_test(size=(120, 40)) as pilot:
+        await go(pilot, "4")
+        await pilot.press("P")
+        await asked(pilot)
+        await pilot.press(*"all", "enter")
+        await until(pilot, lambda: "Nothing, or end." in text_of(app_of(pilot)))
+        await pilot.press(*["backspace"] * 3, *"end", "enter")
+        await until(pilot, lambda: bool(session.acts), "promoted")
+        assert (session.acts[0][1], session.acts[0][2]["full"]) == ("promote", True)
+
+
+async def test_flag_rules_are_added_removed_and_switched(session: FakeSession) -> None:
+    session.served = (deployed.frozen(),)
+
+    async def typed(text: str) -> dict[str, Any]:
+        session.acts.clear()
+        await pilot.press("L")
+        await asked(pilot)
+        await pilot.press(*text, "enter")
+        await until(pilot, lambda: bool(session.acts), text)
+        ((_, action, what),) = session.acts
+        assert action == "flags"
+        flags: dict[str, Any] = what["flags"]
+        return flags
+
+    async with console(session).run_test(size=(120, 40)) as pilot:
+        await go(pilot, "4")
+        await pilot.press("L")
+        await asked(pilot)
+        shown = text_of(app_of(pilot))
+        assert "1  tier=gold,silver:6" in shown
+        assert "They are off; the first that fits a request decides." in shown
+        await pilot.press(*"tier", "enter")
+        await until(pilot, lambda: "'tier' is no rule" in text_of(app_of(pilot)))
+        await pilot.press("escape")
+        assert (await typed("on"))["on"] is True
+        assert [rule["op"] for rule in (await typed("1"))["rules"]] == ["percent"]
+        assert [rule["attribute"] for rule in (await typed("user^=t:6"))["rules"]] == ["tier", "user", "user"]
 
 
 async def test_a_promotion_in_a_protected_environment_takes_its_name(session: FakeSession) -> None:
@@ -132,6 +190,9 @@ async def test_a_promotion_in_a_protected_environment_takes_its_name(session: Fa
         await go(pilot, "4")
         await pilot.press("P")
         await asked(pilot)
+        assert "it gets 50 % of the traffic" in text_of(app_of(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: "prod is protected" in text_of(app_of(pilot)))
         shown = text_of(app_of(pilot))
         assert "it gets 50 % of the traffic" in shown
         assert "prod is protected: type prod to go on" in shown

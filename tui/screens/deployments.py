@@ -23,6 +23,7 @@ from tui.widgets.words import UNKNOWN, ago, instant, moment, number, seconds
 
 if TYPE_CHECKING:
     from mlops.serving.client import Deployment
+    from mlops.serving.rollout.state import Flags
     from tui.deploying import Offer
     from tui.session import Session
 
@@ -40,6 +41,11 @@ _FREEZE = Command(
 _SHADOW = Command(
     "deployments.shadow", "S", "shadow", "shadow", "Copies of the traffic to a version; again: no more"
 )
+_FLAGS = Command(
+    "deployments.flags", "L", "flags", "flags", "Rules on requests that choose their version; on and off"
+)
+#: What is typed to promote past all steps.
+_END = "end"
 #: From this width half the terminal holds the list with nothing left out.
 _ROOMY = 160
 #: S and R, which sort elsewhere, are acts here.
@@ -50,7 +56,7 @@ _LISTS = (
     ),
     Command("deployments.reverse", "O", "sort_reverse", "reverse", "Turn the order round", False),
 )
-_ACTS = (_HOLD, _PROMOTE, _ROLLBACK, _DEPLOY, _FREEZE, _SHADOW)
+_ACTS = (_HOLD, _PROMOTE, _ROLLBACK, _DEPLOY, _FREEZE, _SHADOW, _FLAGS)
 
 
 class DeploymentsPage(ActingPage):
@@ -190,11 +196,22 @@ class DeploymentsPage(ActingPage):
             self._refused(problem)
             return
         said = [after.events[-1].text]
-        if after.active:
-            said.append("To its end at once: modelyard promote " + row.model + " --full")
-        else:
+        if after.active is None:
             said.append(f"v{after.champion} answers everything; v{after.previous} stays loaded for a while.")
-        self.settle_act(Act(row.model, "promote"), said, self._protected)
+            self.settle_act(Act(row.model, "promote"), said, self._protected)
+            return
+
+        def promoted(typed: str) -> None:
+            end = typed == _END
+            ends = [f"v{after.active.candidate if after.active else ''} answers everything at once."]
+            act = Act(row.model, "promote", {"full": True} if end else {})
+            self.settle_act(act, ends if end else said, self._protected, plain=False)
+
+        def fault(typed: str) -> str:
+            return "" if typed in ("", _END) else f"Nothing, or {_END}."
+
+        label = f"{_END}: past all steps at once; nothing: the next step"
+        self.ask(Question(f"Promote {row.model}", said, label, fault=fault, do="promote"), promoted)
 
     def action_rollback(self) -> None:
         """Show what will answer; enter does it."""
@@ -207,11 +224,61 @@ class DeploymentsPage(ActingPage):
             self._refused(problem)
             return
         gone = row.desired.active.candidate if row.desired.active else row.desired.champion
-        said = [f"v{after.champion} answers everything, at once. v{gone} gets nothing any more."]
         if after.champion is None:
             said = [f"v{gone} is not loaded, and no version answers: it would have been the first one."]
-        said.append(f"To another version: modelyard rollback {row.model} --to VERSION")
-        self.settle_act(Act(row.model, "rollback"), said, self._protected)
+            self.settle_act(Act(row.model, "rollback"), said, self._protected)
+            return
+        before = f"v{after.champion}"
+
+        def fault(typed: str) -> str:
+            if typed in ("", before):
+                return ""
+            try:
+                deploying.foreseen(row.desired, "rollback", typed.removeprefix("v"))
+            except Problem as problem:
+                return told(problem)
+            return ""
+
+        def rolled(typed: str) -> None:
+            to = {} if typed in ("", before) else {"version": typed.removeprefix("v")}
+            self.settle_act(Act(row.model, "rollback", to), [], self._protected, plain=False)
+
+        said = [f"It answers everything, at once. v{gone} gets nothing any more."]
+        self.ask(Question(f"Roll back {row.model}", said, "to", before, fault, "roll back"), rolled)
+
+    def action_flags(self) -> None:
+        """Show the rules; add one, remove one, or switch all of them."""
+        row = self._chosen()
+        if row is None:
+            return
+        from mlops.serving.rollout.rules import rule_text
+
+        flags = row.desired.flags
+        said = [f"{at}  {rule_text(rule)}" for at, rule in enumerate(flags.rules, start=1)]
+        said = said or ["No rule yet: every request is dealt by its weights."]
+        said.append(f"They are {'on' if flags.on else 'off'}; the first that fits a request decides.")
+
+        def changed(typed: str) -> Flags:
+            """What was typed, done to the flags; Problem when it means nothing."""
+            if typed in ("on", "off"):
+                return deploying.changed_flags(flags, typed)
+            if typed.isdigit() and 0 < int(typed) <= len(flags.rules):
+                return deploying.changed_flags(flags, "remove", rule_text(flags.rules[int(typed) - 1]))
+            return deploying.changed_flags(flags, "add", typed)
+
+        def fault(typed: str) -> str:
+            try:
+                changed(typed)
+            except Problem as problem:
+                return told(problem)
+            return ""
+
+        def settled(typed: str) -> None:
+            act = Act(row.model, "flag", {"flags": changed(typed).model_dump(mode="json")})
+            self.settle_act(act, [f"Flags of {row.model}: {typed}."], self._protected, plain=False)
+
+        label = "a rule, as tier=gold:8 or user%10:8; a number to remove one; on or off"
+        self.ask(Question(f"Flags of {row.model}", said, label, fault=fault, do="change"), settled)
 
     def action_deploy(self) -> None:
         """Choose a version and a strategy."""

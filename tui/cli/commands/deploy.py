@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blueprints.errors import ExitCode, UsageProblem
 from tui.cli import consent
 from tui.cli.output import Output
-from tui.deploying import UNASKED, act, state
+from tui.deploying import UNASKED, act, changed_flags, state
 
 if TYPE_CHECKING:
     from mlops.serving.rollout.state import Deployment
@@ -86,22 +86,10 @@ def _asked(session: Session, args: Namespace) -> tuple[str, dict[str, Any]]:
 
 
 def _changed_flags(session: Session, args: Namespace) -> dict[str, Any]:
-    from mlops.serving.rollout.rules import EXPECTED, parse_rule, rule_text
     from mlops.serving.rollout.state import Flags
 
     found = state(session, args.model)
-    flags = found.flags if found else Flags()
-    if args.act in ("on", "off"):
-        return flags.but(on=args.act == "on").model_dump(mode="json")
-    if not args.rule:
-        raise UsageProblem(f"which rule to {args.act}?", where="flag", expected=EXPECTED)
-    rule = parse_rule(args.rule)
-    rest = tuple(each for each in flags.rules if each != rule)
-    if args.act == "remove" and len(rest) == len(flags.rules):
-        known = "; ".join(map(rule_text, flags.rules)) or "no rule at all"
-        raise UsageProblem(f"no rule is {args.rule}", where=args.model, expected=known)
-    rules = (*rest, rule) if args.act == "add" else rest
-    return flags.but(rules=rules).model_dump(mode="json")
+    return changed_flags(found.flags if found else Flags(), args.act, args.rule).model_dump(mode="json")
 
 
 def _flags(session: Session, model: str, out: Output) -> int:
