@@ -29,8 +29,9 @@ PAGES = (
     ("2", "Runs", "tui.screens.runs:RunsPage"),
     ("3", "Models", "tui.screens.models:ModelsPage"),
     ("4", "Deployments", "tui.screens.deployments:DeploymentsPage"),
-    ("5", "Alerts", "tui.screens.alerts:AlertsPage"),
-    ("6", "Infra", "tui.screens.infra:InfraPage"),
+    ("5", "Monitoring", "tui.screens.monitoring:MonitoringPage"),
+    ("6", "Alerts", "tui.screens.alerts:AlertsPage"),
+    ("7", "Infra", "tui.screens.infra:InfraPage"),
 )
 _EVERY = 2.0
 

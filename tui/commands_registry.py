@@ -15,6 +15,8 @@ _NAMES = {
     "colon": ":",
     "escape": "esc",
     "upper_s": "S",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
     "left": "←",
     "right": "→",
 }

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from mlops.monitoring.distribution import Distribution
-
-Knowledge = Literal["realised", "estimated", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -20,9 +17,6 @@ class State:
         fault: Why it could not be analysed at the last look; empty: it was.
         reference: Whether the version that last answered has one.
         behind: Rows of the log that are not analysed yet.
-        knowledge: Whether its quality is realised with labels, estimated without, or cannot be known.
-        words: One sentence: what is known of the model now, and what explains it.
-        segments: Names of segments that are watched apart, ``region=EU``.
     """
 
     model: str
@@ -30,9 +24,6 @@ class State:
     fault: str = ""
     reference: bool = False
     behind: int = 0
-    knowledge: Knowledge = "unknown"
-    words: str = ""
-    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +71,7 @@ class Event:
         kind: ``version``, or that of an alert.
         state: ``answers``, or that of the alert.
         alert: Its number; 0: none.
+        feature: What the alert is about; empty: the model as a whole.
     """
 
     at: datetime | None
@@ -88,6 +80,7 @@ class Event:
     severity: str
     words: str
     alert: int = 0
+    feature: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,26 +110,3 @@ class Heat:
     columns: tuple[str, ...]
     levels: tuple[tuple[float | None, ...], ...]
     tests: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class SegmentState:
-    """A segment in its newest window.
-
-    Attributes:
-        segment: ``region=EU``.
-        share, was: Of the rows now, and in the reference (None: not known there).
-        found: Findings in it, most serious first, as sentences.
-        metric, value, expected: Its quality where known.
-        contribution: Share of the model's change of quality that it explains; None: not known.
-    """
-
-    segment: str
-    rows: int
-    share: float
-    was: float | None
-    found: tuple[str, ...] = ()
-    metric: str = ""
-    value: float | None = None
-    expected: float | None = None
-    contribution: float | None = None

@@ -14,7 +14,7 @@ from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.alerts import Alert
 from mlops.monitoring.alerts.fatigue import Fatigue
 from mlops.monitoring.alerts.silences import Silence
-from mlops.monitoring.answers import Event, Heat, Picture, Quality, SegmentState, Span, State
+from mlops.monitoring.answers import Event, Heat, Picture, Quality, Span, State
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.infrastructure import Reported
 from mlops.monitoring.rollouts import KIND, RolloutReport
@@ -139,7 +139,7 @@ class MonitorClient:
     def models(self) -> tuple[State, ...]:
         """How the watch of each model goes, by name."""
         rows = self._call("GET", "/models")["models"]
-        return tuple(State(**{**row, "segments": tuple(row["segments"])}) for row in rows)
+        return tuple(State(**row) for row in rows)
 
     def heat(self, model: str, windows: int = 60, segment: str = "") -> Heat:
         """Features by the newest windows: how far each was from its reference."""
@@ -152,11 +152,9 @@ class MonitorClient:
             tuple(tuple(row) for row in data["tests"]),
         )
 
-    def pictures(
-        self, model: str, column: str = "", blocks: int = 1, segment: str = ""
-    ) -> tuple[Picture, ...]:
+    def pictures(self, model: str, column: str = "", blocks: int = 1) -> tuple[Picture, ...]:
         """One column, or each, in the newest blocks against the reference."""
-        asked = {"column": column, "blocks": blocks, "segment": segment}
+        asked = {"column": column, "blocks": blocks}
         return tuple(
             Picture(
                 row["column"], row["family"], row["effect"],
@@ -165,10 +163,9 @@ class MonitorClient:
             for row in self._call("GET", f"/profile/{model}", params=asked)["pictures"]
         )  # fmt: skip
 
-    def performance(self, model: str, windows: int = 200, segment: str = "") -> tuple[Quality, ...]:
+    def performance(self, model: str, windows: int = 200) -> tuple[Quality, ...]:
         """The series of quality of the newest windows, oldest first."""
-        asked = {"limit": windows, "segment": segment}
-        rows = self._call("GET", f"/performance/{model}", params=asked)["performance"]
+        rows = self._call("GET", f"/performance/{model}", params={"limit": windows})["performance"]
         return tuple(
             Quality(**{**row, "start": _time(row["start"]), "end": _time(row["end"])}) for row in rows
         )
@@ -177,11 +174,6 @@ class MonitorClient:
         """Versions that answered and changes of alerts, oldest first."""
         rows = self._call("GET", f"/timeline/{model}")["timeline"]
         return tuple(Event(**{**row, "at": _time(row["at"])}) for row in rows)
-
-    def segments(self, model: str) -> tuple[SegmentState, ...]:
-        """Each segment in its newest window; who explains most of a change first."""
-        rows = self._call("GET", f"/segments/{model}")["segments"]
-        return tuple(SegmentState(**{**row, "found": tuple(row["found"])}) for row in rows)
 
     def infrastructure(self, reports: Sequence[Reported]) -> tuple[Alert, ...]:
         """Report everything about the infrastructure that differs now; what no longer does resolves. Returns

@@ -20,6 +20,7 @@ from mlops.serving.client import Deployment
 from mlops.tracking.entities import DatasetInput, MetricPoint, ModelVersion, RegisteredModel, Run, RunPage
 from stacks.engine.results import ResourceState
 from stacks.status import ServiceState
+from tests.console.watched import Watched
 from tui.session import Session
 
 NOW = datetime.now(UTC)
@@ -84,6 +85,7 @@ class FakeSession:
         self.served: tuple[Deployment, ...] | None = None
         self.acts: list[tuple[str, str, dict[str, Any]]] = []
         self.refusal = ""
+        self.watched = Watched()
         self.log = AuditLog(folder / "audit.jsonl")
 
     def as_session(self) -> Session:
@@ -148,9 +150,14 @@ class FakeSession:
         return SimpleNamespace(
             alerts=lambda state=None: tuple(a for a in self.alerts if state in (None, a.state)),
             acknowledge=self._acknowledge,
+            models=lambda: () if self.empty else self.watched.states,
+            heat=lambda model, windows=60: self.watched.heat,
+            performance=lambda model, windows=200: self.watched.quality,
+            timeline=lambda model: self.watched.events,
+            pictures=lambda model, column="", blocks=1: self.watched.pictures(column),
         )
 
-    def _acknowledge(self, number: int, who: str, why: str) -> Alert:
+    def _acknowledge(self, number: int, who: str, why: str, useful: bool | None = None) -> Alert:
         self.alerts = [
             replace(a, state="acknowledged", acknowledged_by=who, why=why) if a.id == number else a
             for a in self.alerts

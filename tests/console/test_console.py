@@ -85,8 +85,8 @@ async def test_overview_tells_services_alerts_and_protection(session: FakeSessio
         ("2", "train-11"),
         ("3", "champion"),
         ("4", "delay"),
-        ("5", "wind_1 differs"),
-        ("6", "artifacts ■"),
+        ("6", "wind_1 differs"),
+        ("7", "artifacts ■"),
     ],
 )
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
@@ -170,7 +170,7 @@ async def test_compare_puts_differing_params_first(session: FakeSession) -> None
 
 async def test_acknowledge_asks_for_a_reason_and_leaves_a_trace(session: FakeSession) -> None:
     async with console(session).run_test(size=(120, 40)) as pilot:
-        page = await go(pilot, "5")
+        page = await go(pilot, "6")
         selected = page.table.selected
         assert selected is not None
         await pilot.press("a", "enter")
@@ -192,7 +192,7 @@ async def test_a_service_that_is_down_is_told_and_the_rest_works(session: FakeSe
         assert "▲ 1 down" in text_of(app)
         await go(pilot, "2")
         assert "the tracking does not answer" in text_of(app)
-        page = await go(pilot, "5")
+        page = await go(pilot, "6")
         assert len(page.table.rows) == 3
 
 
@@ -217,8 +217,8 @@ async def test_nothing_is_up(session: FakeSession) -> None:
         ("2", "modelyard exec"),
         ("3", "Register one"),
         ("4", "champion"),
-        ("5", "No alert"),
-        ("6", "modelyard up"),
+        ("6", "No alert"),
+        ("7", "modelyard up"),
     ],
 )
 async def test_empty_pages_teach(tmp_path: Path, key: str, words: str) -> None:
@@ -267,7 +267,7 @@ async def test_the_runs_page_reads_as_it_was_approved(session: FakeSession, size
 
 async def test_secrets_stay_masked(session: FakeSession) -> None:
     async with console(session).run_test(size=(120, 40)) as pilot:
-        page = await go(pilot, "6")
+        page = await go(pilot, "7")
         await pilot.press("down", "enter")
         await until(pilot, lambda: "[secret]" in text_of(app_of(pilot)))
         assert page.detail_open
@@ -286,7 +286,7 @@ async def test_the_first_frame_does_not_wait(session: FakeSession) -> None:
     session.environment = slow  # type: ignore[method-assign]
     async with console(session).run_test(size=(120, 40)) as pilot:
         assert "reading the environment" in text_of(app_of(pilot))
-        await go(pilot, "5")  # keys work meanwhile
+        await go(pilot, "6")  # keys work meanwhile
         gate.set()
         await until(pilot, lambda: "synced" in text_of(app_of(pilot)))
 

@@ -19,7 +19,7 @@ async def test_pages_of_a_live_environment(live: Live) -> None:
             for key in "345":
                 page = await go(pilot, key)
                 assert not page.fault
-            page = await go(pilot, "6")
+            page = await go(pilot, "7")
             names = {row.name for row in page.table.rows if row.type == "service"}
             assert names
             page.set_filter("type=service")

@@ -170,7 +170,7 @@ async def test_deployments_are_live(session: FakeSession) -> None:
 async def test_an_alert_shows_reference_and_current_side_by_side(session: FakeSession) -> None:
     async with console(session).run_test(size=(120, 40)) as pilot:
         app = app_of(pilot)
-        await go(pilot, "5")
+        await go(pilot, "6")
         await pilot.press("enter")
         await until(pilot, lambda: "wind_3: reference above, now below" in text_of(app))
         shown = text_of(app)
@@ -186,7 +186,7 @@ async def test_an_alert_of_the_infrastructure_names_its_resource(session: FakeSe
     session.alerts = [replace(drifted, feature="bucket data-bucket")]
     async with console(session).run_test(size=(120, 40)) as pilot:
         app = app_of(pilot)
-        await go(pilot, "5")
+        await go(pilot, "6")
         await until(pilot, lambda: re.search(rf"{words} .*firing", text_of(app)) is not None)
         assert "infrastructure" in text_of(app)
         await pilot.press("enter")
@@ -196,7 +196,7 @@ async def test_an_alert_of_the_infrastructure_names_its_resource(session: FakeSe
 
 async def test_infra_is_a_tree_by_layer(session: FakeSession) -> None:
     async with console(session).run_test(size=(120, 40)) as pilot:
-        await go(pilot, "6")
+        await go(pilot, "7")
         assert re.search(r"▾ storage .*\n.*   artifacts ■", text_of(app_of(pilot)))
         await pilot.press("l")
         await pilot.pause()

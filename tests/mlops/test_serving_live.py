@@ -148,6 +148,7 @@ def _watch(yard: Yard) -> None:
         assert found["x"].value > 0.5
         assert found["auc"].value > found["auc"].threshold
         assert found["auc"].severity == "page"
+        _told_to_the_console(monitor)
 
         taken = monitor.acknowledge(found["x"].id, "ann", "a new sensor")
         assert (taken.state, taken.acknowledged_by) == ("acknowledged", "ann")
@@ -161,6 +162,31 @@ def _watch(yard: Yard) -> None:
         assert monitor.faults() == {}
         metrics = httpx.get(f"{reference.url}/metrics", headers={"Authorization": "Bearer see"})
         assert metrics.text.endswith("# EOF\n")
+
+
+def _told_to_the_console(monitor: MonitorClient) -> None:
+    """What the page of a model draws: one quiet window, two that moved, and their labels."""
+    (state,) = monitor.models()
+    assert (state.model, state.version, state.fault, state.reference) == ("slope", "2", "", True)
+    heat = monitor.heat("slope")
+    assert [each.rows for each in heat.windows] == [200] * 3
+    assert heat.columns[0] == "x", "what drifted most comes first"
+    levels = dict(zip(heat.columns, heat.levels, strict=True))
+    assert [(level or 0) >= 1 for level in levels["x"]] == [False, True, True]
+    assert not any((level or 0) >= 1 for level in levels["y"])
+    assert heat.tests[0][0] == ""
+    assert heat.tests[0][1] != ""
+    assert len(monitor.heat("slope", windows=1).windows) == 1
+    assert monitor.heat("nobody").windows == ()
+    (picture,) = monitor.pictures("slope", "x")
+    assert picture.column == "x"
+    assert sum(picture.reference.shares) == pytest.approx(1)
+    assert picture.reference.labels == picture.current.labels
+    points = [each for each in monitor.performance("slope") if each.metric == "auc"]
+    assert [(each.value or 0) > 0.8 for each in points][:2] == [True, False]
+    assert all(each.kind == "realised" and 100 <= each.labelled <= 200 for each in points)
+    kinds = [each.kind for each in monitor.timeline("slope")]
+    assert {"version", "drift", "performance"} <= set(kinds)
 
 
 def test_a_gateway_starts_without_mlflow() -> None:

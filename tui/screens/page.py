@@ -129,7 +129,7 @@ class Page(Vertical):
 
     def keys(self) -> list[tuple[str, str]]:
         """Keys and their words for the last line, the ones that matter most first."""
-        return [("1-6", "pages"), ("↑ ↓", "scroll"), ("r", "reload"), ("t", "theme"), ("q", "quit")]
+        return [("1-7", "pages"), ("↑ ↓", "scroll"), ("r", "reload"), ("t", "theme"), ("q", "quit")]
 
     def tell(self) -> None:
         """Draw line 3 and the keys."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -55,6 +56,77 @@ def line_chart(
     gap = max(1, across - len(first) - len(last))
     lines.append(f"{' ' * (margin + 2)}{first}{' ' * gap}{last}")
     return lines
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at a moment ``x`` of a chart: a character of the line below it."""
+
+    x: float
+    sign: str
+    style: str
+
+
+def interval_chart(
+    points: Sequence[tuple[float, float, float | None, float | None]],
+    width: int,
+    height: int,
+    ends: tuple[str, str],
+    tint: Palette,
+    expected: float | None = None,
+    marks: Sequence[Mark] = (),
+) -> Text:
+    """A line through ``(x, y, low, high)`` with its intervals behind it, what was expected as a dashed line,
+    and marks of what happened below.
+
+    Args:
+        points: In order of ``x``; ``low`` and ``high`` None: no interval.
+        width, height: Cells of the whole chart, and lines of its drawing.
+        ends: What stands below the first and the last point.
+        expected: None: nothing is known of it.
+        marks: Those outside of the chart's moments are left out.
+    """
+    known = [each for each in points if math.isfinite(each[1])]
+    if not known:
+        return Text("–\n", tint.dim)
+    edges = [value for each in known for value in each[1:] if value is not None]
+    low, high = min([*edges, expected or edges[0]]), max([*edges, expected or edges[0]])
+    labels = (number(high) if high > low else "", number(low))
+    margin = max(len(label) for label in labels)
+    across = max(4, width - margin - 2)
+    left, right = known[0][0], known[-1][0]
+
+    def column(x: float) -> int:
+        return round((x - left) / (right - left) * (across - 1)) if right > left else 0
+
+    def line(value: float) -> int:
+        return round((high - value) / (high - low) * (height - 1)) if high > low else height - 1
+
+    behind = [[" "] * across for _ in range(height)]
+    if expected is not None:
+        behind[line(expected)] = ["╌"] * across
+    for place in range(across):
+        # Between two points: the interval of the nearer one.
+        _, _, least, most = min(known, key=lambda each: abs(column(each[0]) - place))
+        for at in range(line(most), line(least) + 1) if least is not None and most is not None else ():
+            behind[at][place] = "░"
+    text = Text()
+    for at, drawn in enumerate(_braille([each[:2] for each in known], across, height, low, high)):
+        label = labels[0] if at == 0 else labels[1] if at == height - 1 else ""
+        text.append(f"{label.rjust(margin)} {'┤' if label else '│'}", tint.dim)
+        for cell, under in zip(drawn, behind[at], strict=True):
+            empty = cell == chr(0x2800)
+            text.append(under if empty else cell, tint.dim if empty else tint.text)
+        text.append("\n")
+    below = {column(mark.x): mark for mark in marks if left <= mark.x <= right}
+    text.append(" " * (margin + 2) if below else "")
+    for place in range(across if below else 0):
+        found = below.get(place)
+        text.append(found.sign if found else " ", found.style if found else "")
+    text.append("\n" if below else "")
+    gap = max(1, across - len(ends[0]) - len(ends[1]))
+    text.append(f"{' ' * (margin + 2)}{ends[0]}{' ' * gap}{ends[1]}\n", tint.dim)
+    return text
 
 
 def _braille(

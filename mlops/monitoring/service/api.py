@@ -40,6 +40,7 @@ class Api:
                 *AlertApi(self._book, self._audit).routes(self._guarded),
                 Route("/observations", self._guarded(self.observe), methods=["POST"]),
                 Route("/models", self._guarded(self.models)),
+                Route("/heat/{model}", self._guarded(self.heat)),
                 Route("/windows/{model}", self._guarded(self.windows)),
                 Route("/performance/{model}", self._guarded(self.performance)),
                 Route("/profile/{model}", self._guarded(self.profile)),
@@ -108,6 +109,15 @@ class Api:
         model, limit = request.path_params["model"], _most(request, "limit", 200)
         rows = await run_in_threadpool(views.performance, self._store, model, limit)
         return JSONResponse({"performance": [_document(row) for row in rows]})
+
+    async def heat(self, request: Request) -> Response:
+        """Columns by the newest windows; ``?windows=``, ``?segment=``."""
+        model, segment = request.path_params["model"], request.query_params.get("segment", "")
+        found = await run_in_threadpool(
+            views.heat, self._store, model, _most(request, "windows", 60), segment
+        )
+        spans = [_document(vars(each)) for each in found.windows]
+        return JSONResponse({**asdict(found), "windows": spans})
 
     async def profile(self, request: Request) -> Response:
         """A column of the newest blocks against the reference: ``?column=``, ``?blocks=`` 1 unless told."""

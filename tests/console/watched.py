@@ -1,0 +1,89 @@
+"""What a monitor tells of one model over 48 windows: two features drift, the quality falls, alerts come."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from mlops.monitoring.answers import Event, Heat, Picture, Quality, Span, State
+from mlops.monitoring.distribution import Distribution
+
+NOW = datetime.now(UTC)
+_WINDOWS = 48
+
+
+def _at(window: int) -> datetime:
+    return NOW - timedelta(hours=2 * (_WINDOWS - window))
+
+
+def _spans() -> tuple[Span, ...]:
+    return tuple(Span("7" if at < 30 else "8", _at(at), _at(at + 1), 2000) for at in range(_WINDOWS))
+
+
+def heat(features: int = 14) -> Heat:
+    """``dep_delay`` drifts from window 32 on, ``visib`` a little, the others never."""
+    names = ("dep_delay", "visib", *(f"a_feature_with_a_long_name_{at}" for at in range(features - 2)))
+    levels = [
+        [
+            (0.2 + 0.6 * abs(math.sin(at * (row + 1))))
+            if row > 1 or at < 32
+            else (1.0 + (at - 32) / (3 if row == 0 else 9))
+            for at in range(_WINDOWS)
+        ]
+        for row in range(features)
+    ]
+    tests = tuple(tuple("ks" if level >= 1 else "" for level in row) for row in levels)
+    rows: list[tuple[float | None, ...]] = [tuple(line) for line in levels]
+    # One came with a later release of the model.
+    rows[5] = (None,) * 10 + rows[5][10:]
+    return Heat(_spans(), names, tuple(rows), tests)
+
+
+def quality() -> tuple[Quality, ...]:
+    """AUC with intervals, falling at the end."""
+    found = []
+    for at, span in enumerate(_spans()[:-4]):
+        value = 0.73 + 0.01 * math.sin(at) - (0.004 * (at - 32) if at > 32 else 0)
+        found.append(
+            Quality(
+                span.version,
+                span.start,
+                span.end,
+                "auc",
+                value,
+                value - 0.02,
+                value + 0.02,
+                0.731,
+                2000,
+                1640,
+            )
+        )
+    return tuple(found)
+
+
+def events() -> tuple[Event, ...]:
+    """A version that came, and two alerts."""
+    return (
+        Event(_at(30), "version", "answers", "", "version 8 answers"),
+        Event(_at(32), "drift", "pending", "ticket", "dep_delay differs", 4, "dep_delay"),
+        Event(_at(33), "drift", "firing", "ticket", "dep_delay differs", 4, "dep_delay"),
+        Event(_at(38), "performance", "firing", "page", "auc is 0.68, was 0.73", 5, "auc"),
+        Event(_at(40), "drift", "acknowledged", "ticket", "taken by ann", 4, "dep_delay"),
+    )
+
+
+@dataclass
+class Watched:
+    """The answers of a monitor."""
+
+    states: tuple[State, ...] = (State("delay", "8", "", True, 1234), State("price", "", "", False, 0))
+    heat: Heat = field(default_factory=heat)
+    quality: tuple[Quality, ...] = field(default_factory=quality)
+    events: tuple[Event, ...] = field(default_factory=events)
+
+    def pictures(self, column: str) -> tuple[Picture, ...]:
+        """One column against its reference."""
+        labels = ("below 0", "0 to 5", "5 to 15", "15 to 30", "30 to 60", "above 60")
+        was, now = (0.31, 0.3, 0.2, 0.1, 0.06, 0.03), (0.2, 0.22, 0.18, 0.15, 0.13, 0.12)
+        return (Picture(column, "drift", 0.3, Distribution(labels, was), Distribution(labels, now)),)

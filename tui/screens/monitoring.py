@@ -1,0 +1,365 @@
+"""Monitoring: of each model what is known, what drifted and when, how good it was, and what was alerted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from tui.commands_registry import LISTS, Command, bindings
+from tui.screens.page import ListPage
+from tui.widgets import symbols
+from tui.widgets.charts import Mark, interval_chart, paired_bars, sparkline
+from tui.widgets.heatmap import heatmap, legend, shown
+from tui.widgets.lanes import lanes
+from tui.widgets.symbols import State as Sign
+from tui.widgets.virtual_table import Column
+from tui.widgets.words import UNKNOWN, clip, hanging, moment, number, plural
+
+if TYPE_CHECKING:
+    from mlops.monitoring.alerts import Alert
+    from mlops.monitoring.answers import Event, Heat, Picture, Quality, State
+    from mlops.monitoring.client import MonitorClient
+    from tui.session import Session
+
+_MOVES = (
+    Command("monitoring.feature_next", "J", "feature(1)", "feature", "The next feature of the map"),
+    Command("monitoring.feature_before", "K", "feature(-1)", "feature", "The feature above", False),
+    Command("monitoring.earlier", "left_square_bracket", "window(-1)", "earlier", "The window before"),
+    Command("monitoring.later", "right_square_bracket", "window(1)", "later", "The window after", False),
+)
+#: Windows of the map and of the series.
+_WINDOWS = 200
+#: From this width the map and the series stand side by side.
+_TWO = 150
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model as the list shows it."""
+
+    state: State
+    alerts: tuple[Alert, ...]
+    quality: tuple[Quality, ...]
+
+    @property
+    def series(self) -> tuple[Quality, ...]:
+        """Values of the metric that was measured last, oldest first."""
+        known = [each for each in self.quality if each.value is not None]
+        return tuple(each for each in known if each.metric == known[-1].metric)
+
+    @property
+    def sign(self) -> Sign:
+        """Symbol of its state."""
+        if self.state.fault:
+            return "failing"
+        worst = {symbols.of_alert(each.severity, "firing") for each in self.alerts}
+        if worst:
+            return "failing" if "failing" in worst else "degraded"
+        return "well" if self.state.reference else "off"
+
+    @property
+    def sentence(self) -> str:
+        """What is known of it, in one sentence, and what to do."""
+        name = f"{self.state.model} v{self.state.version}" if self.state.version else self.state.model
+        if self.state.fault:
+            return f"{name} is not watched: {self.state.fault}"
+        if not self.state.version:
+            return f"{name}: no full window of predictions yet."
+        if not self.state.reference:
+            return f"{name} has no reference to compare with: attach one to its run, see docs/monitoring.md."
+        if self.alerts:
+            return "; ".join(each.summary for each in self.alerts[:2]) + "."
+        now = self.series[-1] if self.series else None
+        if now is None:
+            return f"{name}: nothing differs; no labels have come, so how good it is cannot be known."
+        return (
+            f"{name}: nothing differs; {now.metric} is {number(now.value, 3)} with {now.labelled:,} labels."
+        )
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the map, the series and the lanes of one model are drawn from."""
+
+    heat: Heat
+    events: tuple[Event, ...]
+
+
+class MonitoringPage(ListPage):
+    """Every model the monitor watches."""
+
+    title = "Monitoring"
+    COMMANDS = (*_MOVES, *LISTS)
+    BINDINGS = bindings(_MOVES)
+    every = 5.0
+    empty = (
+        "No model is registered, so nothing is watched. The monitor compares what the gateway logs with the"
+        " reference of each version. To see it on real flights, until the season drifts:\n\n"
+        "  modelyard demo --months 4-9"
+    )
+
+    def __init__(self, session: Session) -> None:
+        self._details: dict[str, Detail] = {}
+        self._pictures: dict[tuple[str, str], Picture | None] = {}
+        self._faults: dict[str, str] = {}
+        self._row = 0
+        self._window = -1
+        self._wanted = ""
+        super().__init__(session)
+
+    @property
+    def alone(self) -> bool:
+        """A map takes all the width there is."""
+        return True
+
+    def columns(self) -> Sequence[Column[Any]]:
+        return (
+            Column(
+                "model", "model", 20, lambda r: r.state.model, flexible=True, most=40, middle=True,
+                state=lambda r: r.sign,
+            ),
+            Column("version", "version", 7, lambda r: f"v{r.state.version}" if r.state.version else UNKNOWN),
+            Column(
+                "alerts", "alerts", 6, lambda r: number(len(r.alerts)), lambda r: len(r.alerts), align="right"
+            ),
+            Column("sentence", "what is known", 40, lambda r: r.sentence, flexible=True, most=120),
+            Column("quality", "quality", 20, _quality),
+            Column("trend", "last windows", 24, lambda r: _trend(r.series)),
+            Column(
+                "behind", "behind", 9, lambda r: number(r.state.behind), lambda r: r.state.behind,
+                align="right",
+            ),
+        )  # fmt: skip
+
+    def key(self, row: Row) -> str:
+        return row.state.model
+
+    def keys(self) -> list[tuple[str, str]]:
+        moves = {each.key_name for each in _MOVES}
+        return [pair for pair in super().keys() if self.detail_open or pair[0] not in moves]  # noqa: SIM118
+
+    def fetch(self) -> tuple[Row, ...]:
+        monitor = self.session.monitor()
+        firing = monitor.alerts(state="firing")
+        rows = tuple(
+            Row(
+                state,
+                tuple(each for each in firing if each.model == state.model),
+                monitor.performance(state.model, _WINDOWS) if state.version else (),
+            )
+            for state in monitor.models()
+        )
+        if self._wanted:
+            self._details[self._wanted] = _detail(monitor, self._wanted)
+        return rows
+
+    def selected_changed(self) -> None:
+        row = self.table.selected
+        if row is None or not self.detail_open:
+            self._wanted = ""
+            return
+        model = row.state.model
+        if model != self._wanted:
+            self._wanted, self._row, self._window = model, 0, -1
+        if model not in self._details:
+            monitor = self.session.monitor
+            self.in_thread(
+                lambda: _detail(monitor(), model),
+                lambda it, fault: self._read_detail(model, it, fault),
+                "heat",
+            )
+        self._picture()
+
+    def _read_detail(self, model: str, found: Detail | None, fault: str) -> None:
+        self._faults[model] = fault
+        if found is not None:
+            self._details[model] = found
+        self._picture()
+        self.redraw()
+
+    def show(self) -> None:
+        super().show()
+        self._picture(again=True)
+
+    def back(self) -> bool:
+        closed = super().back()
+        if not self.detail_open:
+            self._wanted = ""
+        return closed
+
+    def _pointed(self) -> tuple[Heat, int, int] | None:
+        """The map, and the feature and window that are pointed at; None: there is no cell."""
+        detail = self._details.get(self._wanted)
+        if detail is None or not detail.heat.columns or not detail.heat.windows:
+            return None
+        row = min(self._row, len(detail.heat.columns) - 1)
+        count = len(detail.heat.windows)
+        return detail.heat, row, count + self._window if self._window < 0 else self._window
+
+    def _picture(self, again: bool = False) -> None:
+        """Read the shares of the feature that is pointed at."""
+        pointed = self._pointed()
+        if pointed is None:
+            return
+        heat, row, _ = pointed
+        model, column = self._wanted, heat.columns[row]
+        if not column or ((model, column) in self._pictures and not again):
+            return
+
+        def read() -> Picture | None:
+            found = self.session.monitor().pictures(model, column)
+            return found[0] if found else None
+
+        def done(found: Picture | None, fault: str) -> None:
+            if not fault:
+                self._pictures[model, column] = found
+                self.redraw()
+
+        self.in_thread(read, done, "picture")
+
+    def action_feature(self, by: int) -> None:
+        """Point at another feature."""
+        pointed = self._pointed()
+        if pointed is not None:
+            self._row = min(max(0, pointed[1] + by), len(pointed[0].columns) - 1)
+            self._picture()
+            self.redraw()
+
+    def action_window(self, by: int) -> None:
+        """Point at another window; the newest stays the newest while more come."""
+        pointed = self._pointed()
+        if pointed is not None:
+            count = len(pointed[0].windows)
+            self._window = min(max(-count, pointed[2] - count + by), -1)
+            self.redraw()
+
+    def redraw(self) -> None:
+        row = self.table.selected
+        if not self.detail_open or row is None:
+            return
+        box = self.query_one("#detail-box").size
+        width = max(30, box.width - 4)
+        if width < _TWO:
+            left, right = self._left(row, width, max(4, box.height - 10)), self._right(row, width)
+            self.panel.update(Group(self._head(row, width), left, right))
+            return
+        half = (width - 4) // 2
+        both = Table.grid(padding=(0, 4, 0, 0))
+        both.add_row(self._left(row, half, max(8, box.height - 22)), self._right(row, half))
+        self.panel.update(Group(self._head(row, width), both))
+
+    def _head(self, row: Row, width: int) -> Text:
+        sign, tint = row.sign, self.colours
+        text = Text.assemble((f"{symbols.SYMBOLS[sign]} ", symbols.colour(sign, tint)))
+        text.append(hanging(row.sentence, width, 2), "bold")
+        return text
+
+    def _left(self, row: Row, width: int, height: int) -> Text:
+        """The map, its cell, and the shares of its feature."""
+        tint, detail = self.colours, self._details.get(row.state.model)
+        text = Text("\n")
+        if detail is None:
+            fault = self._faults.get(row.state.model, "")
+            text.append(fault or "reading", tint.bad if fault else tint.dim)
+            return text.append("\n")
+        pointed = self._pointed()
+        if pointed is None:
+            return text.append("Nothing was compared yet.\n", tint.dim)
+        heat, at, window = pointed
+        count = plural(len(heat.columns), "feature")
+        text.append(f"How far from the reference  {count}, {len(heat.windows)} windows\n", "bold")
+        text.append_text(heatmap(heat, width, height, at, window, tint))
+        text.append_text(legend(tint))
+        text.append("\n\n")
+        text.append(f"{_cell(heat, at, window)}\n")
+        picture = self._pictures.get((row.state.model, heat.columns[at]))
+        if picture is not None:
+            text.append(f"\n{shown(picture.column)}: reference above, newest window below\n", "bold")
+            shares = (picture.reference.labels, picture.reference.shares, picture.current.shares)
+            text.append_text(paired_bars(*shares, min(width, 90), tint))
+        return text
+
+    def _right(self, row: Row, width: int) -> Text:
+        """The series of each metric, and the alerts over time."""
+        tint, detail = self.colours, self._details.get(row.state.model)
+        events = detail.events if detail else ()
+        text = Text()
+        for name in dict.fromkeys((each.kind, each.metric, each.segment) for each in row.quality):
+            mine = [each for each in row.quality if (each.kind, each.metric, each.segment) == name]
+            text.append_text(_series(mine, events, width, tint))
+        if not row.quality:
+            text.append("\nPerformance\n", "bold")
+            said = "No labels have come yet: POST /v2/labels, or a table, as docs/monitoring.md says."
+            text.append(f"{hanging(said, width, 0)}\n", tint.dim)
+        text.append("\nAlerts over time\n", "bold")
+        text.append_text(lanes(events, datetime.now(UTC), width, 12, tint))
+        return text
+
+
+def _detail(monitor: MonitorClient, model: str) -> Detail:
+    return Detail(monitor.heat(model, _WINDOWS), monitor.timeline(model))
+
+
+def _quality(row: Row) -> str:
+    if not row.series:
+        return UNKNOWN
+    now = row.series[-1]
+    return f"{now.metric} {number(now.value, 3)} {now.kind}"
+
+
+def _trend(series: Sequence[Quality]) -> str:
+    """The last windows between their own least and greatest value: what counts here is change."""
+    values = [each.value or 0.0 for each in series[-24:]]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return sparkline([value - low + (high - low) / 7 for value in values], 24) if high > low else ""
+
+
+def _cell(heat: Heat, at: int, window: int) -> str:
+    """The cell that is pointed at, in words."""
+    span, level, test = heat.windows[window], heat.levels[at][window], heat.tests[at][window]
+    when = f"{moment(span.start)} to {moment(span.end)}, {span.rows:,} rows of v{span.version}"
+    name = shown(heat.columns[at])
+    if level is None:
+        return f"{name}, {when}: not compared."
+    if test:
+        return f"{name}, {when}: {test} at {number(level, 2)} times what matters."
+    return f"{name}, {when}: nothing found, {number(level, 2)} of what matters."
+
+
+def _series(points: Sequence[Quality], events: Sequence[Event], width: int, tint: Any) -> Text:
+    """One metric over the windows, with its intervals, and what happened below it."""
+    known = [each for each in points if each.value is not None and each.end is not None]
+    last = points[-1]
+    title = f"{last.metric} {number(last.value, 3)}"
+    where = f" in {last.segment}" if last.segment else ""
+    rows = (
+        f"{last.labelled:,} of {last.rows:,} rows labelled"
+        if last.kind == "realised"
+        else f"{last.rows:,} rows"
+    )
+    text = Text.assemble((f"\n{title}{where}", "bold"), (f"  {last.kind}, {rows}\n", tint.dim))
+    if len(known) < 2:
+        return text.append("A line from the second window on.\n", tint.dim)
+    line = [(_x(each.end), each.value or 0.0, each.low, each.high) for each in known]
+    marks = [Mark(_x(e.at), "◆", tint.busy) for e in events if e.kind == "version" and e.at is not None]
+    marks += [
+        Mark(_x(e.at), "▲" if e.severity == "page" else "△", tint.bad if e.severity == "page" else tint.warn)
+        for e in events
+        if e.state == "firing" and e.at is not None
+    ]
+    ends = (clip(moment(known[0].end), width // 2), moment(known[-1].end))
+    text.append_text(interval_chart(line, width, 6, ends, tint, last.expected, marks))
+    if marks:
+        text.append("◆ a version answers  ▲ page  △ ticket\n", tint.dim)
+    return text
+
+
+def _x(moment: datetime | None) -> float:
+    assert moment is not None
+    return moment.timestamp()
