@@ -243,8 +243,18 @@ class DeploymentsPage(ActingPage):
             to = {} if typed in ("", before) else {"version": typed.removeprefix("v")}
             self.settle_act(Act(row.model, "rollback", to), [], self._protected, plain=False)
 
-        said = [f"This version answers everything, at once. v{gone} gets nothing any more."]
-        self.ask(Question(f"Roll back {row.model}", said, "version", before, fault, "roll back"), rolled)
+        said = [f"{before} answers everything, at once. v{gone} gets nothing any more."]
+        self.ask(
+            Question(
+                f"Roll back {row.model}",
+                said,
+                "version, if it is to be another one",
+                before,
+                fault,
+                "roll back",
+            ),
+            rolled,
+        )
 
     def action_flags(self) -> None:
         """Show the rules; add one, remove one, or switch all of them."""
