@@ -38,7 +38,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Quality:
+class Point:
     """One value of a series of performance, of fairness, of a business KPI or of a resource.
 
     Attributes:

@@ -14,7 +14,7 @@ from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.alerts import Alert
 from mlops.monitoring.alerts.fatigue import Fatigue
 from mlops.monitoring.alerts.silences import Silence
-from mlops.monitoring.answers import Event, Heat, Picture, Quality, Span, State
+from mlops.monitoring.answers import Event, Heat, Picture, Point, Span, State
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.infrastructure import Reported
 from mlops.monitoring.rollouts import KIND, RolloutReport
@@ -163,12 +163,10 @@ class MonitorClient:
             for row in self._call("GET", f"/profile/{model}", params=asked)["pictures"]
         )  # fmt: skip
 
-    def performance(self, model: str, windows: int = 200) -> tuple[Quality, ...]:
+    def performance(self, model: str, windows: int = 200) -> tuple[Point, ...]:
         """The series of quality of the newest windows, oldest first."""
         rows = self._call("GET", f"/performance/{model}", params={"limit": windows})["performance"]
-        return tuple(
-            Quality(**{**row, "start": _time(row["start"]), "end": _time(row["end"])}) for row in rows
-        )
+        return tuple(Point(**{**row, "start": _time(row["start"]), "end": _time(row["end"])}) for row in rows)
 
     def timeline(self, model: str) -> tuple[Event, ...]:
         """Versions that answered and changes of alerts, oldest first."""

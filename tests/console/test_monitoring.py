@@ -45,7 +45,7 @@ async def test_the_map_the_shares_the_series_and_the_lanes(
         assert "· quiet  ░ near  ▒ found  ▓ 2×  █ 4× the floor" in text_of(app)
         await until(pilot, lambda: "2,000 rows of v8: ks at 6 times" in _flat(app), "the newest window")
         await pilot.press("left_square_bracket")
-        await until(pilot, lambda: "ks at 5.7 times what matters" in _flat(app), "the window before")
+        await until(pilot, lambda: "ks at 5.7 times" in _flat(app), "the window before")
         await pilot.press("J", "J", *["left_square_bracket"] * 2)
         await until(pilot, lambda: "nothing found" in _flat(app), "a quiet feature")
         whole = _whole(page)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from mlops.monitoring.answers import Event, Heat, Picture, Quality, Span, State
+from mlops.monitoring.answers import Event, Heat, Picture, Point, Span, State
 from mlops.monitoring.distribution import Distribution
 
 NOW = datetime.now(UTC)
@@ -40,13 +40,13 @@ def heat(features: int = 14) -> Heat:
     return Heat(_spans(), names, tuple(rows), tests)
 
 
-def quality() -> tuple[Quality, ...]:
-    """AUC with intervals, falling at the end."""
+def quality() -> tuple[Point, ...]:
+    """AUC with intervals, falling at the end, and what was to be expected without labels."""
     found = []
     for at, span in enumerate(_spans()[:-4]):
         value = 0.73 + 0.01 * math.sin(at) - (0.004 * (at - 32) if at > 32 else 0)
         found.append(
-            Quality(
+            Point(
                 span.version,
                 span.start,
                 span.end,
@@ -59,6 +59,11 @@ def quality() -> tuple[Quality, ...]:
                 1640,
             )
         )
+    for at, span in enumerate(_spans()):
+        value = 0.732 + 0.008 * math.sin(at + 1)
+        span_of = (span.version, span.start, span.end)
+        found.append(Point(*span_of, "auc", value, value - 0.03, value + 0.03, 0.731, 2000, 0, "estimated"))
+        found.append(Point(*span_of, "brier", 0.18 + value / 90, 0.17, 0.2, 0.185, 2000, 0, "estimated"))
     return tuple(found)
 
 
@@ -79,7 +84,7 @@ class Watched:
 
     states: tuple[State, ...] = (State("delay", "8", "", True, 1234), State("price", "", "", False, 0))
     heat: Heat = field(default_factory=heat)
-    quality: tuple[Quality, ...] = field(default_factory=quality)
+    quality: tuple[Point, ...] = field(default_factory=quality)
     events: tuple[Event, ...] = field(default_factory=events)
 
     def pictures(self, column: str) -> tuple[Picture, ...]:

@@ -183,8 +183,13 @@ def _told_to_the_console(monitor: MonitorClient) -> None:
     assert sum(picture.reference.shares) == pytest.approx(1)
     assert picture.reference.labels == picture.current.labels
     points = [each for each in monitor.performance("slope") if each.metric == "auc"]
-    assert [(each.value or 0) > 0.8 for each in points][:2] == [True, False]
-    assert all(each.kind == "realised" and 100 <= each.labelled <= 200 for each in points)
+    realised = [each for each in points if each.kind == "realised"]
+    assert [(each.value or 0) > 0.8 for each in realised][:2] == [True, False]
+    assert all(100 <= each.labelled <= 200 for each in realised)
+    estimated = [each for each in points if each.kind == "estimated"]
+    assert len(estimated) == 3
+    assert all((each.low or 1) < (each.value or 0) < (each.high or 0) for each in points)
+    assert all(each.expected and each.expected > 0.8 for each in points)
     kinds = [each.kind for each in monitor.timeline("slope")]
     assert {"version", "drift", "performance"} <= set(kinds)
 

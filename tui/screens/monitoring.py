@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tui.commands_registry import LISTS, Command, bindings
 from tui.screens.page import ListPage
+from tui.themes import Palette
 from tui.widgets import symbols
 from tui.widgets.charts import Mark, interval_chart, paired_bars, sparkline
 from tui.widgets.heatmap import heatmap, legend, shown
@@ -23,7 +24,7 @@ from tui.widgets.words import UNKNOWN, clip, hanging, moment, number, plural
 
 if TYPE_CHECKING:
     from mlops.monitoring.alerts import Alert
-    from mlops.monitoring.answers import Event, Heat, Picture, Quality, State
+    from mlops.monitoring.answers import Event, Heat, Picture, Point, State
     from mlops.monitoring.client import MonitorClient
     from tui.session import Session
 
@@ -45,13 +46,14 @@ class Row:
 
     state: State
     alerts: tuple[Alert, ...]
-    quality: tuple[Quality, ...]
+    quality: tuple[Point, ...]
 
     @property
-    def series(self) -> tuple[Quality, ...]:
-        """Values of the metric that was measured last, oldest first."""
+    def series(self) -> tuple[Point, ...]:
+        """Values of the metric that the model is judged by, realised if labels have come, oldest first."""
         known = [each for each in self.quality if each.value is not None]
-        return tuple(each for each in known if each.metric == known[-1].metric)
+        known = [each for each in known if each.kind == "realised"] or known
+        return tuple(each for each in known if each.metric == known[0].metric)
 
     @property
     def sign(self) -> Sign:
@@ -78,6 +80,9 @@ class Row:
         now = self.series[-1] if self.series else None
         if now is None:
             return f"{name}: nothing differs; no labels have come, so how good it is cannot be known."
+        if now.kind == "estimated":
+            said = f"{now.metric} is about {number(now.value, 3)}, if the concept has not changed"
+            return f"{name}: nothing differs; without labels, {said}."
         return (
             f"{name}: nothing differs; {now.metric} is {number(now.value, 3)} with {now.labelled:,} labels."
         )
@@ -290,9 +295,12 @@ class MonitoringPage(ListPage):
         tint, detail = self.colours, self._details.get(row.state.model)
         events = detail.events if detail else ()
         text = Text()
-        for name in dict.fromkeys((each.kind, each.metric, each.segment) for each in row.quality):
-            mine = [each for each in row.quality if (each.kind, each.metric, each.segment) == name]
-            text.append_text(_series(mine, events, width, tint))
+        first = row.series[-1].metric if row.series else ""
+        for kind in ("realised", "estimated"):
+            mine = [each for each in row.quality if (each.kind, each.metric) == (kind, first)]
+            if mine:
+                text.append_text(_series(mine, events, width, tint))
+        text.append_text(_others([each for each in row.quality if each.metric != first], tint))
         if not row.quality:
             text.append("\nPerformance\n", "bold")
             said = "No labels have come yet: POST /v2/labels, or a table, as docs/monitoring.md says."
@@ -313,7 +321,7 @@ def _quality(row: Row) -> str:
     return f"{now.metric} {number(now.value, 3)} {now.kind}"
 
 
-def _trend(series: Sequence[Quality]) -> str:
+def _trend(series: Sequence[Point]) -> str:
     """The last windows between their own least and greatest value: what counts here is change."""
     values = [each.value or 0.0 for each in series[-24:]]
     low, high = min(values, default=0.0), max(values, default=0.0)
@@ -332,7 +340,7 @@ def _cell(heat: Heat, at: int, window: int) -> str:
     return f"{name}, {when}: nothing found, {number(level, 2)} of what matters."
 
 
-def _series(points: Sequence[Quality], events: Sequence[Event], width: int, tint: Any) -> Text:
+def _series(points: Sequence[Point], events: Sequence[Event], width: int, tint: Palette) -> Text:
     """One metric over the windows, with its intervals, and what happened below it."""
     known = [each for each in points if each.value is not None and each.end is not None]
     last = points[-1]
@@ -358,6 +366,20 @@ def _series(points: Sequence[Quality], events: Sequence[Event], width: int, tint
     if marks:
         text.append("◆ a version answers  ▲ page  △ ticket\n", tint.dim)
     return text
+
+
+def _others(points: Sequence[Point], tint: Palette) -> Text:
+    """One line for each other metric: its newest value, its interval, what was expected, the last windows."""
+    text = Text()
+    for kind, metric in dict.fromkeys((each.kind, each.metric) for each in points):
+        mine = [each for each in points if (each.kind, each.metric) == (kind, metric)]
+        last = mine[-1]
+        between = f"{number(last.low, 3)} to {number(last.high, 3)}" if last.low is not None else ""
+        text.append(f"{metric:<10}{number(last.value, 3):>8}  ")
+        text.append(
+            f"{between:<18}reference {number(last.expected, 3):<8}{_trend(mine):<24}  {kind}\n", tint.dim
+        )
+    return Text("\n").append_text(text) if text else text
 
 
 def _x(moment: datetime | None) -> float:

@@ -19,7 +19,7 @@ from mlops.governance.audit import AuditLog
 from mlops.monitoring import infrastructure, rollouts
 from mlops.monitoring.alerts import Alert, Alerts, Observation
 from mlops.monitoring.alerts.http import AlertApi, Handler, plain, text, whole
-from mlops.monitoring.service import views
+from mlops.monitoring.service import series, views
 from mlops.monitoring.service.monitor import Monitor
 
 log = logging.getLogger(__name__)
@@ -107,8 +107,8 @@ class Api:
     async def performance(self, request: Request) -> Response:
         """The series of quality of the newest windows."""
         model, limit = request.path_params["model"], _most(request, "limit", 200)
-        rows = await run_in_threadpool(views.performance, self._store, model, limit)
-        return JSONResponse({"performance": [_document(row) for row in rows]})
+        found = await run_in_threadpool(series.newest, self._store, model, limit)
+        return JSONResponse({"performance": [_document(asdict(each)) for each in found]})
 
     async def heat(self, request: Request) -> Response:
         """Columns by the newest windows; ``?windows=``, ``?segment=``."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from blueprints.environment import Environment, StorageRef
@@ -15,11 +16,11 @@ from blueprints.errors import Problem
 from blueprints.spec import MonitoringSpec
 from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import Alerts, Window
-from mlops.monitoring.answers import Picture, State
+from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.quality import check
-from mlops.monitoring.service import blocks
+from mlops.monitoring.service import blocks, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
 from mlops.monitoring.service.labels import judged, newest
@@ -28,6 +29,7 @@ from mlops.monitoring.service.rows import columns
 from mlops.monitoring.tests import Rules, compare
 from mlops.tracking.client import TrackingClient
 
+Span = tuple[datetime | None, datetime | None]
 log = logging.getLogger(__name__)
 _LABELLED = 0.5
 """Share of a window's rows whose labels must be known before its quality is judged."""
@@ -135,6 +137,7 @@ class Monitor:
         findings: list[Finding] = []
         made: list[Block] = []
         invalid: dict[str, int] = {}
+        seen: list[Point] = []
         if reference is not None:
             read = columns(rows, reference.profile)
             profile = Profile.of(read.table, like=reference.profile)
@@ -150,12 +153,25 @@ class Monitor:
             broken = check(reference.profile, profile, read, rows)
             findings += broken.findings
             invalid = dict(broken.invalid)
+            seen = self._estimated(reference, rows, version, (start, end))
         record = Window(model, version, start, end, len(rows), invalid=invalid)
-        self._book.record(findings, record, places, lambda connection: blocks.write(connection, made))
+
+        def keep(connection: Any) -> None:
+            blocks.write(connection, made)
+            series.write(connection, model, seen)
+
+        self._book.record(findings, record, places, keep)
         self.states = {
             **self.states,
             model: State(model, version, "", reference is not None, behind),
         }
+
+    def _estimated(self, reference: Reference, rows: Any, version: str, span: Span) -> list[Point]:
+        """How good the outputs are to be expected, labels or not."""
+        if reference.estimator is None:
+            return []
+        found = reference.estimator.estimates(rows.column("score").to_numpy())
+        return series.points("estimated", found, reference.expected, version, span, len(rows))
 
     def _compared(self, reference: Reference, window: Profile) -> list[Finding]:
         # What the log redacts is no column of the window, and nothing can be said of it.
@@ -222,14 +238,24 @@ class Monitor:
                     self._book.store.put_places(connection, {f"labels:{model}": known})
                 return
             cursor = cursor.advanced(size)
-            version, (start, end) = _version(rows), _span(rows)
-            finding = judged(self._reference(model, version), joined)
-            window = Window(
-                model, version, start, end, len(rows), kind="labels", labelled=len(joined),
-                metric=finding.test if finding else "", quality=finding.statistic if finding else None,
-            )  # fmt: skip
-            places = {f"quality:{model}": cursor.to_text()}
-            self._book.record([finding] if finding else [], window, places)
+            self._judge(model, rows, joined, {f"quality:{model}": cursor.to_text()})
+
+    def _judge(self, model: str, rows: Any, joined: Any, places: dict[str, str]) -> None:
+        """One window whose labels have come."""
+        version, span = _version(rows), _span(rows)
+        reference = self._reference(model, version)
+        finding = judged(reference, joined)
+        window = Window(
+            model, version, *span, len(rows), kind="labels", labelled=len(joined),
+            metric=finding.test if finding else "", quality=finding.statistic if finding else None,
+        )  # fmt: skip
+        seen: list[Point] = []
+        if reference is not None:
+            scores, labels = (joined.column(name).to_numpy().astype(float) for name in ("score", "label"))
+            found = series.measured(reference, scores, labels)
+            seen = series.points("realised", found, reference.expected, version, span, len(rows), len(joined))
+        keep = partial(series.write, model=model, made=seen)
+        self._book.record([finding] if finding else [], window, places, keep)
 
 
 def _version(rows: Any) -> str:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blueprints.errors import Problem, UsageProblem
+from mlops.monitoring.performance.estimated import Calibration, Estimator, Losses, from_plain, to_plain
+from mlops.monitoring.performance.metrics import CLASSIFICATION, REGRESSION, metric
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.profile.storage import from_bytes, to_bytes
 from mlops.monitoring.tests.ranks import area
@@ -47,12 +49,16 @@ class Reference:
         profile: Of the features and the model's output, on rows the model was not fitted on.
         quality: None: no labels, or not defined.
         importance: Share of the output that each column explains, 0 to 1, where it is known.
+        expected: Each metric on the reference.
+        estimator: What tells the performance of outputs without labels; None: too few labels to learn it.
     """
 
     task: Task
     profile: Profile
     quality: Quality | None
     importance: Mapping[str, float] = field(default_factory=dict)
+    expected: Mapping[str, float] = field(default_factory=dict)
+    estimator: Estimator | None = None
 
     def to_json(self) -> str:
         """For the artifact."""
@@ -63,6 +69,8 @@ class Reference:
                 "profile": base64.b64encode(to_bytes(self.profile)).decode(),
                 "quality": asdict(self.quality) if self.quality else None,
                 "importance": dict(self.importance),
+                "expected": dict(self.expected),
+                "estimator": to_plain(self.estimator) if self.estimator else None,
             }
         )
 
@@ -82,8 +90,15 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
+            # An earlier release wrote neither of the last two.
+            plain = read.get("estimator")
             return cls(
-                read["task"], from_bytes(base64.b64decode(read["profile"])), quality, read["importance"]
+                read["task"],
+                from_bytes(base64.b64decode(read["profile"])),
+                quality,
+                read["importance"],
+                read.get("expected", {}),
+                from_plain(plain) if plain else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
@@ -112,7 +127,7 @@ def build_reference(
         UsageProblem: Lengths differ.
     """
     profile = Profile.of(features)
-    quality = None
+    quality, expected, estimator = None, dict[str, float](), None
     if predictions is not None:
         scores = np.asarray(predictions, float)
         if scores.shape != (profile.rows,):
@@ -124,11 +139,17 @@ def build_reference(
         output = Profile.of({PREDICTION: scores})
         profile = Profile(profile.rows, {**profile.columns, **output.columns})
         if labels is not None:
-            quality = measure(scores, np.asarray(labels, float), task)
+            truth = np.asarray(labels, float)
+            quality = measure(scores, truth, task)
+            names = CLASSIFICATION if task == "classification" else REGRESSION
+            found = {name: metric(name, truth, scores) for name in names}
+            expected = {name: each.value for name, each in found.items() if each.defined}
+            fit = Calibration.fit if task == "classification" else Losses.fit
+            estimator = fit(scores, truth)
     weights = {name: max(0.0, float(value)) for name, value in (importance or {}).items()}
     total = sum(weights.values())
     shares = {name: value / total for name, value in weights.items()} if total else {}
-    return Reference(task, profile, quality, shares)
+    return Reference(task, profile, quality, shares, expected, estimator)
 
 
 def attach_reference(environment: Environment, model: str, version: str, reference: Reference) -> None:

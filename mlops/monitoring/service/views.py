@@ -17,29 +17,6 @@ _MOST = 500
 _NEARLY = 0.99
 
 
-def performance(store: AlertStore, model: str, limit: int) -> list[dict[str, Any]]:
-    """Quality of the newest windows whose labels have come, oldest first: ``version``, ``start``, ``end``,
-    ``metric``, ``value``, ``rows``, ``labelled``, ``kind``."""
-    table = WINDOWS
-    mine = (table.c.model == model) & (table.c.kind == "labels") & table.c.quality.is_not(None)
-    query = sa.select(table).where(mine).order_by(table.c.id.desc()).limit(limit)
-    with store.reading() as connection:
-        rows = connection.execute(query).mappings().all()
-    return [
-        {
-            "version": row["version"],
-            "start": aware(row["start"]),
-            "end": aware(row["end"]),
-            "metric": row["metric"],
-            "value": row["quality"],
-            "rows": row["rows"],
-            "labelled": row["labelled"],
-            "kind": "realised",
-        }
-        for row in reversed(rows)
-    ]
-
-
 def heat(store: AlertStore, model: str, limit: int, segment: str = "") -> Heat:
     """How far each column was from its reference in the newest windows."""
     newest = (
