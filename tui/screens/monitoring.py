@@ -334,10 +334,10 @@ def _cell(heat: Heat, at: int, window: int) -> str:
     when = f"{moment(span.start)} to {moment(span.end)}, {span.rows:,} rows of v{span.version}"
     name = shown(heat.columns[at])
     if level is None:
-        return f"{name}, {when}: not compared."
+        return f"{name}, {when}\nnot compared"
     if test:
-        return f"{name}, {when}: {test} at {number(level, 2)} times what matters."
-    return f"{name}, {when}: nothing found, {number(level, 2)} of what matters."
+        return f"{name}, {when}\n{test} at {number(level, 2)} times what matters"
+    return f"{name}, {when}\nnothing found, at {number(level, 2)} of what matters"
 
 
 def _series(points: Sequence[Point], events: Sequence[Event], width: int, tint: Palette) -> Text:
