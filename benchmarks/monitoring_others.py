@@ -48,7 +48,8 @@ import logging; logging.disable(logging.CRITICAL)
 import whylogs
 def compared(was, now):
     one, other = (whylogs.log(each).profile().view() for each in (was, now))
-    assert one.get_columns() and other.get_columns()  # profiles only: its drift scores need its viz extra
+    assert one.get_columns() and other.get_columns()
+    return False  # profiles only: its drift scores need its viz extra
 """,
     "scipy": """
 from scipy import stats
