@@ -202,8 +202,16 @@ def _few(places: Ints) -> tuple[Ints, Ints]:
     if not len(places):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     magnitudes = places & (HALF - 1)
-    low = int(magnitudes.min())
-    width = int(magnitudes.max()) - low + 1
+    low, high = int(magnitudes.min()), int(magnitudes.max())
+    if low == 0 or high >= _INFINITY:
+        # Zeros, infinities and NaN are far from all others: counted with them, most of the bins are empty.
+        usual = (magnitudes > 0) & (magnitudes < _INFINITY)
+        rest = places[~usual]
+        edge, many = np.unique(np.where(rest >= 0, HALF + rest, -1 - rest), return_counts=True)
+        bins, counts = _few(places[usual])
+        at = np.searchsorted(bins, edge)
+        return np.insert(bins, at, edge), np.insert(counts, at, many)
+    width = high - low + 1
     magnitudes -= low
     magnitudes += (places >= 0) * width
     dense = np.bincount(magnitudes, minlength=2 * width)
