@@ -18,6 +18,7 @@ from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
+from mlops.monitoring.performance.concept.watch import ConceptWatch
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.quality import check
 from mlops.monitoring.service import blocks, series
@@ -250,12 +251,23 @@ class Monitor:
             metric=finding.test if finding else "", quality=finding.statistic if finding else None,
         )  # fmt: skip
         seen: list[Point] = []
+        findings = [finding] if finding else []
         if reference is not None:
             scores, labels = (joined.column(name).to_numpy().astype(float) for name in ("score", "label"))
             found = series.measured(reference, scores, labels)
             seen = series.points("realised", found, reference.expected, version, span, len(rows), len(joined))
+            watch = self._watch(model, version)
+            concept = watch.update(scores, labels, reference.task)
+            findings += [concept] if concept else []
+            places = {**places, f"concept:{model}": watch.to_text()}
         keep = partial(series.write, model=model, made=seen)
-        self._book.record([finding] if finding else [], window, places, keep)
+        self._book.record(findings, window, places, keep)
+
+    def _watch(self, model: str, version: str) -> ConceptWatch:
+        """Where the watch of the concept stands; another version begins anew."""
+        text = self._book.store.place(f"concept:{model}")
+        known = ConceptWatch.from_text(text) if text else None
+        return known if known and known.version == version else ConceptWatch(version)
 
 
 def _version(rows: Any) -> str:
