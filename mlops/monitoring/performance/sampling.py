@@ -1,16 +1,19 @@
 """Which predictions to ask labels for when only some can be had, and what those labels say of all of them.
 
-Rows are sorted by score and cut into strata of the same anticipated spread of the loss; each stratum gives
-the same number of rows, drawn evenly (the equal aggregate rule: Cochran, "Sampling Techniques", 3rd ed. 1977,
-5A.7). So rows near the threshold are asked for more often than rows of which the model is sure, and by a
-known factor. Within a stratum the estimate of Horvitz and Thompson (JASA 47, 1952) and that of Hajek are the
-same: unbiased for any mean of losses, whatever the scores are worth. A share of the spread is the same for
-all rows, so that a model that is sure and wrong is found out too (defensive mixture: Hesterberg, "Weighted
-average importance sampling and defensive mixture distributions", Technometrics 37, 1995).
+Rows are sorted by score and cut into strata of the same anticipated spread; each stratum gives the same
+number of rows, drawn evenly (the equal aggregate rule: Cochran, "Sampling Techniques", 3rd ed. 1977, 5A.7).
+The spread of a row is how much its label could move the metric, times how open that label is by its score
+(optimal for the metric when scores are calibrated: Sawade, Landwehr, Bickel, Scheffer, "Active risk
+estimation", ICML 2010). So such rows are asked for more often, and by a known factor. Within a stratum the
+estimate of Horvitz and Thompson (JASA 47, 1952) and that of Hajek are the same: unbiased for any mean of
+losses, whatever the scores are worth. A share of the spread is the same for all rows, so that a model that is
+sure and wrong is found out too (defensive mixture: Hesterberg, "Weighted average importance sampling and
+defensive mixture distributions", Technometrics 37, 1995).
 
 What is gained over even draws is what the scores know of the loss: much where few rows can be wrong, nothing
-where the model is unsure of all. An AUC that stands on a handful of positive labels has intervals that are
-too short (with 300 labels and 3 % positive, 7 of 10 held the truth, drawn either way).
+where the model is unsure of all. The interval of an AUC is too short where one class is rare: by simulation
+95 % intervals held the truth in 94 % with 100 labels of the rarer class, in 87 % with 30 to 100, in 80 % with
+10 to 30; below 10 none is given.
 """
 
 from __future__ import annotations
@@ -26,10 +29,14 @@ import numpy.typing as npt
 from mlops.monitoring.performance.judge import Estimate, Floats, quantile, undefined
 from mlops.monitoring.performance.metrics import CLASSIFICATION, REGRESSION, influences
 
+_Z = quantile(0.975)
 #: Share of the anticipated spread that every row has alike.
-EVEN = 0.3
+EVEN = 0.5
 _ROWS_IN_STRATUM = 10
 _MOST_STRATA = 20
+_LEAST_OF_CLASS = 10
+#: No score is surer than this.
+_SURE = 1e-6
 _SHARES = ("accuracy", "precision", "recall", "f1")
 
 
@@ -75,6 +82,8 @@ def choose(
     budget: int,
     seed: int,
     *,
+    metric: str = "accuracy",
+    threshold: float = 0.5,
     spread: npt.ArrayLike | None = None,
 ) -> Sample:
     """Draw ``budget`` of ``n`` predictions.
@@ -84,8 +93,11 @@ def choose(
         scores: ``n`` probabilities or numbers, or ``n x k`` probabilities.
         budget: Labels that can be paid for; from ``n`` on, every row is taken.
         seed: The same seed draws the same rows.
-        spread: ``n``, anticipated standard deviation of each row's loss. Without it that of being right
-            where scores are probabilities, and the same for all rows where they are amounts.
+        metric: Of a binary classifier, that the labels are wanted for; others can be told from them too.
+        threshold: From which a binary score is called positive.
+        spread: ``n``, anticipated standard deviation of each row's loss. Without it what the metric of a
+            calibrated model would have, that of being right with several classes, and the same for all rows
+            where scores are amounts.
 
     Raises:
         ValueError: No rows, ids that repeat, a score that is no number, other lengths, a budget below 1.
@@ -93,7 +105,12 @@ def choose(
     given = np.asarray(scores, float)
     _check(ids, given, budget)
     sure = given.max(axis=1) if given.ndim == 2 else given
-    wide = _spread(sure) if spread is None else np.asarray(spread, float)
+    if spread is not None:
+        wide = np.asarray(spread, float)
+    elif given.ndim == 1 and metric in CLASSIFICATION and sure.min() >= 0 and sure.max() <= 1:
+        wide = _spread(sure, metric, threshold)
+    else:
+        wide = np.sqrt(sure * (1 - sure)) if given.ndim == 2 else np.ones_like(sure)
     if wide.shape != sure.shape or not (np.isfinite(wide).all() and (wide >= 0).all()):
         raise ValueError(f"spread is {wide.shape}, expected {sure.shape} numbers from 0 on")
     count, budget = len(sure), min(budget, len(sure))
@@ -142,6 +159,10 @@ def estimate(
         some = int((got == 0).sum())
         return undefined(metric, rows, f"no label has come from {some} of {len(got)} strata of the sample")
     strata = sample.strata[come]
+    if metric == "auc" and sample.scores.ndim == 1:
+        rarer = min(int((truth[come] == 1).sum()), int((truth[come] != 1).sum()))
+        if rarer < _LEAST_OF_CLASS:
+            return undefined(metric, rows, f"{rarer} labels of one class, expected {_LEAST_OF_CLASS} or more")
     try:
         value, influence = influences(
             metric, truth[come], sample.scores[come], (sample.sizes / got)[strata], threshold=threshold
@@ -149,15 +170,24 @@ def estimate(
     except ValueError as why:
         return undefined(metric, rows, str(why))
     error = _error(influence, strata, sample.sizes, got)
-    if metric in _SHARES and value in (0.0, 1.0) and (got < sample.sizes).any():
+    if metric not in (*_SHARES, "auc"):
+        return Estimate(metric, value, error, value - _Z * error, value + _Z * error, rows)
+    middle = value
+    if value in (0.0, 1.0) and (got < sample.sizes).any():
         # All right or all wrong is not certain: one success and one failure more (Agresti, Coull 1998).
         middle = (value * rows + 1) / (rows + 2)
         error = max(error, math.sqrt(middle * (1 - middle) / (rows + 2)))
-    reach = quantile(0.975) * error
-    low, high = value - reach, value + reach
-    if metric in _SHARES or metric == "auc":
-        low, high = max(low, 0.0), min(high, 1.0)
-    return Estimate(metric, value, error, low, high, rows)
+    low, high = _share_interval(middle, error)
+    return Estimate(metric, value, error, min(low, value), max(high, value), rows)
+
+
+def _share_interval(share: float, error: float) -> tuple[float, float]:
+    """95 %, even on both sides in log odds: near 0 and 1 an interval is not even in the share itself."""
+    if not 0 < share < 1:
+        return share, share
+    middle, reach = math.log(share / (1 - share)), _Z * error / (share * (1 - share))
+    low, high = (0.5 + 0.5 * math.tanh((middle + side * reach) / 2) for side in (-1, 1))
+    return low, high
 
 
 def _check(ids: Sequence[str], scores: Floats, budget: int) -> None:
@@ -173,10 +203,17 @@ def _check(ids: Sequence[str], scores: Floats, budget: int) -> None:
         raise ValueError(f"the budget is {budget} labels, expected 1 or more")
 
 
-def _spread(sure: Floats) -> Floats:
-    if sure.min() < 0 or sure.max() > 1:
-        return np.ones_like(sure)
-    return np.sqrt(sure * (1 - sure))
+def _spread(scores: Floats, metric: str, threshold: float) -> Floats:
+    """Standard deviation of each row's influence on the metric over the label that it may get, by its score:
+    each row stands there twice, once with either label."""
+    chance = np.clip(scores, _SURE, 1 - _SURE)
+    labels = np.repeat([1.0, 0.0], len(scores))
+    weights = np.concatenate([chance, 1 - chance])
+    try:
+        _, each = influences(metric, labels, np.tile(scores, 2), weights, threshold=threshold)
+    except ValueError:
+        return np.ones_like(scores)
+    return np.sqrt(chance * (1 - chance)) * np.abs(each[: len(scores)] - each[len(scores) :])
 
 
 def _shared(budget: int, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

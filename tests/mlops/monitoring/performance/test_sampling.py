@@ -42,7 +42,7 @@ def repeated(slope: float, offset: float, truth: float, name: str) -> tuple[Any,
     even: list[tuple[float, float, float]] = []
     for seed in range(SEED, SEED + DRAWS):
         for kept, drawn in (
-            (chosen, choose(ids, scores, BUDGET, seed)),
+            (chosen, choose(ids, scores, BUDGET, seed, metric=name)),
             (even, evenly(ids, scores, seed)),
         ):
             found = estimate(drawn, known, name)
@@ -80,6 +80,22 @@ def test_a_rare_class_costs_fewer_labels_than_even_draws() -> None:
     assert chosen[:, 0].var() < even[:, 0].var() / 1.5
 
 
+def test_rows_are_chosen_for_the_metric_that_is_wanted() -> None:
+    scores, _ = population(np.random.default_rng(SEED), 2.0, -5.0, 1.0)
+    ids = [f"p{at}" for at in range(len(scores))]
+    sure = scores < 0.005
+
+    def share_of_sure(**wanted: Any) -> float:
+        drawn = choose(ids, scores, BUDGET, SEED, **wanted)
+        return float(np.mean([sure[int(each[1:])] for each in drawn.ids]))
+
+    # Precision is told from rows that are called positive, an AUC by the negatives too.
+    assert share_of_sure(metric="precision", threshold=0.2) < 0.8 * share_of_sure(metric="auc")
+    assert share_of_sure(spread=np.where(sure, 1.0, 0.0)) > sure.mean()
+    chosen, even, _ = repeated(2.0, -5.0, 1.0, "f1")
+    assert chosen[:, 0].var() < even[:, 0].var() / 2
+
+
 def test_probabilities_are_those_that_rows_are_drawn_by() -> None:
     scores, _ = population(np.random.default_rng(SEED), 4.0, -0.8, 1.0)
     ids = [f"p{at}" for at in range(len(scores))]
@@ -96,6 +112,21 @@ def test_probabilities_are_those_that_rows_are_drawn_by() -> None:
     assert abs(excess).max() < 5.0
     unsure = (scores > 0.4) & (scores < 0.6) & seen
     assert said[unsure].mean() > 2 * said[(scores < 0.02) & seen].mean()
+
+
+def test_shares_near_0_have_intervals_that_are_longer_upwards() -> None:
+    chosen, _, true = repeated(2.0, -5.0, 1.0, "recall")
+    assert ((chosen[:, 1] <= true) & (true <= chosen[:, 2])).mean() >= 0.93
+    assert chosen[:, 1].min() >= 0
+    inside = chosen[(chosen[:, 0] > 0) & (chosen[:, 0] < 0.3)]
+    assert (inside[:, 2] - inside[:, 0] > inside[:, 0] - inside[:, 1]).all()
+
+
+def test_an_auc_of_a_handful_of_positives_is_not_given() -> None:
+    ids = [f"p{at}" for at in range(100)]
+    known = {each: float(at < 4) for at, each in enumerate(ids)}
+    found = estimate(choose(ids, np.linspace(0.9, 0.01, 100), 100, 1), known, "auc")
+    assert found.why == "4 labels of one class, expected 10 or more"
 
 
 def test_every_row_is_a_sample_without_error() -> None:
