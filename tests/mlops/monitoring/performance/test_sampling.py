@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mlops.monitoring.performance.metrics import metric
+from mlops.monitoring.performance.metrics import CLASSIFICATION, metric
 from mlops.monitoring.performance.sampling import Sample, choose, estimate
 
 #: Used for nothing else.
@@ -186,3 +188,31 @@ def test_a_metric_that_is_none_is_named() -> None:
     drawn = choose(["a", "b"], [0.1, 0.9], 2, 1)
     with pytest.raises(ValueError, match="'acuracy' is not known"):
         estimate(drawn, {"a": 0.0, "b": 1.0}, "acuracy")
+    with pytest.raises(ValueError, match="'acuracy' is not known"):
+        choose(["a", "b"], [0.1, 0.9], 2, 1, metric="acuracy")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([0.0, 1e-9, 0.2, 0.5, 0.5000001, 1.0]) | st.floats(0, 1), min_size=1, max_size=120
+    ),
+    st.integers(1, 150),
+    st.sampled_from(CLASSIFICATION),
+    st.data(),
+)
+def test_any_scores_give_a_sample_of_the_asked_size(
+    scores: list[float], budget: int, name: str, data: st.DataObject
+) -> None:
+    ids = [f"p{at}" for at in range(len(scores))]
+    drawn = choose(ids, scores, budget, 1, metric=name)
+    assert len(set(drawn.ids)) == len(drawn.ids) == min(budget, len(scores))
+    assert drawn.sizes.sum() == len(scores)
+    assert ((drawn.probabilities > 0) & (drawn.probabilities <= 1)).all()
+    # Each stratum stands for all its rows: the weights add up to the population.
+    assert (1 / drawn.probabilities).sum() == pytest.approx(len(scores))
+    known = {each: data.draw(st.sampled_from([0.0, 1.0])) for each in drawn.ids}
+    found = estimate(drawn, known, name)
+    if found.defined:
+        assert found.low <= found.value <= found.high
+        assert found.error >= 0
