@@ -23,7 +23,14 @@ def profile(folder: Path, quick: bool) -> dict[str, float]:
     return part.speed(folder, 3 if quick else 7) | part.memory(folder, rows)
 
 
-SECTIONS: dict[str, Callable[[Path, bool], dict[str, float]]] = {"profile": profile}
+def others(folder: Path, quick: bool) -> dict[str, float]:
+    """Evidently, NannyML, whylogs and SciPy on the same tables."""
+    from benchmarks import monitoring_others as part
+
+    return part.run(folder, quick)
+
+
+SECTIONS: dict[str, Callable[[Path, bool], dict[str, float]]] = {"profile": profile, "others": others}
 
 
 def main() -> None:

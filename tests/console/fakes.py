@@ -15,6 +15,9 @@ from blueprints.errors import Problem
 from blueprints.layers import Layer
 from mlops.governance.audit import AuditLog
 from mlops.monitoring.alerts import Alert
+from mlops.monitoring.alerts.fatigue import Fatigue
+from mlops.monitoring.alerts.silences import Silence
+from mlops.monitoring.client import Change
 from mlops.monitoring.distribution import Distribution
 from mlops.serving.client import Deployment
 from mlops.tracking.entities import DatasetInput, MetricPoint, ModelVersion, RegisteredModel, Run, RunPage
@@ -86,6 +89,7 @@ class FakeSession:
         self.acts: list[tuple[str, str, dict[str, Any]]] = []
         self.refusal = ""
         self.watched = Watched()
+        self.silences: list[Silence] = []
         self.log = AuditLog(folder / "audit.jsonl")
 
     def as_session(self) -> Session:
@@ -150,6 +154,11 @@ class FakeSession:
         return SimpleNamespace(
             alerts=lambda state=None: tuple(a for a in self.alerts if state in (None, a.state)),
             acknowledge=self._acknowledge,
+            changes=lambda number: (Change(NOW, "firing", "ticket", f"alert {number} fired"),),
+            silences=lambda: tuple(self.silences),
+            silence=self._silence,
+            unsilence=lambda number, who: self.silences.clear(),
+            fatigue=lambda: Fatigue(9, 1, 8, 0, 3.0, 5, 4, 1, 240.0),
             models=lambda: () if self.empty else self.watched.states,
             heat=lambda model, windows=60: self.watched.heat,
             performance=lambda model, windows=200: self.watched.quality,
@@ -157,9 +166,16 @@ class FakeSession:
             pictures=lambda model, column="", blocks=1: self.watched.pictures(column),
         )
 
+    def _silence(self, matchers: dict[str, str], hours: float, who: str, why: str) -> int:
+        now = datetime.now(UTC)
+        self.silences.append(Silence(7, matchers, now, now + timedelta(hours=hours), who, why))
+        return 7
+
     def _acknowledge(self, number: int, who: str, why: str, useful: bool | None = None) -> Alert:
         self.alerts = [
-            replace(a, state="acknowledged", acknowledged_by=who, why=why) if a.id == number else a
+            replace(a, state="acknowledged", acknowledged_by=who, why=why, useful=useful)
+            if a.id == number
+            else a
             for a in self.alerts
         ]
         return next(a for a in self.alerts if a.id == number)

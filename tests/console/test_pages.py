@@ -180,6 +180,48 @@ async def test_an_alert_shows_reference_and_current_side_by_side(session: FakeSe
         assert "Alerts ▸ 3 drift of wind_3" in shown
 
 
+async def test_alerts_tell_what_became_of_them_and_how_much_is_heard(session: FakeSession) -> None:
+    async with console(session).run_test(size=(160, 40)) as pilot:
+        app = app_of(pilot)
+        await go(pilot, "6")
+        assert "30 days: 3 alerts a model and week · 80 % useful" in text_of(app).replace("80%", "80 %")
+        await pilot.press("enter")
+        await until(pilot, lambda: "firing, ticket: alert 3 fired" in text_of(app))
+
+
+async def test_an_acknowledgement_says_what_the_alert_was_worth(session: FakeSession) -> None:
+    async with console(session).run_test(size=(120, 40)) as pilot:
+        await go(pilot, "6")
+        await pilot.press("a", *"noise", "enter")
+        await pilot.pause()
+        assert session.alerts[2].state == "firing", "a word on its worth is no reason"
+        await pilot.press("a", *"noise a known sensor", "enter")
+        await until(pilot, lambda: session.alerts[2].state == "acknowledged")
+        assert (session.alerts[2].useful, session.alerts[2].why) == (False, "a known sensor")
+        await until(pilot, lambda: bool(list(session.log.entries())))
+        (entry,) = session.log.entries()
+        assert entry.after["useful"] is False
+
+
+async def test_alerts_like_one_are_silenced_for_a_time_and_the_silence_ends(session: FakeSession) -> None:
+    async with console(session).run_test(size=(200, 60)) as pilot:
+        app = app_of(pilot)
+        await go(pilot, "6")
+        await pilot.press("m", *"soon", "enter")
+        await pilot.pause()
+        assert not session.silences
+        await pilot.press("m", *"2 a new sensor", "enter")
+        await until(pilot, lambda: bool(session.silences))
+        assert session.silences[0].matchers == {"model": "delay", "kind": "drift", "feature": "wind_3"}
+        await pilot.press("enter")
+        await until(pilot, lambda: "a new sensor" in text_of(app))
+        await pilot.press("m")
+        await until(pilot, lambda: not session.silences)
+        await until(pilot, lambda: len(list(session.log.entries())) == 2)
+        acts = [entry.action for entry in session.log.entries()]
+        assert acts == ["alert.silence", "alert.unsilence"]
+
+
 async def test_an_alert_of_the_infrastructure_names_its_resource(session: FakeSession) -> None:
     words = "bucket data-bucket is deleted"
     drifted = replace(alert(9), kind="infrastructure", severity="page", model="", version="", summary=words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -26,10 +27,22 @@ log = logging.getLogger(__name__)
 
 
 class Api:
-    """The monitor over HTTP; everything but /health wants the bearer token."""
+    """The monitor over HTTP; everything but /health wants the bearer token.
 
-    def __init__(self, monitor: Monitor, book: Alerts, token: str, audit: AuditLog | None) -> None:
+    Args:
+        undelivered: Routes on which notices wait, and why.
+    """
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        book: Alerts,
+        token: str,
+        audit: AuditLog | None,
+        undelivered: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._monitor, self._book, self._token, self._audit = monitor, book, token, audit
+        self._undelivered = undelivered
         self._store = book.store
 
     def app(self) -> Starlette:
@@ -66,12 +79,17 @@ class Api:
         return guarded
 
     async def health(self, request: Request) -> Response:
-        """Alive; ``faults`` says what it cannot watch, and why."""
-        looked = self._monitor.looked
+        """Alive; ``faults`` says what it cannot watch or tell anybody, and why."""
+        looked, faults = self._monitor.looked, dict(self._monitor.faults)
+        try:
+            faults |= await run_in_threadpool(self._undelivered)
+        except Exception as error:
+            # That it is alive is to be heard also while its database is away.
+            faults["alerts"] = (str(error).splitlines() or [repr(error)])[0][:200]
         return JSONResponse(
             {
-                "healthy": not self._monitor.faults,
-                "faults": dict(self._monitor.faults),
+                "healthy": not faults,
+                "faults": faults,
                 "looked": looked.isoformat() if looked else None,
             }
         )

@@ -48,14 +48,15 @@ def main() -> int:
     book = Alerts(store, settings.spec.monitoring.alerts, settings.environment.name)
     monitor = Monitor(settings.environment, settings.spec.monitoring, book)
     audit_file = os.environ.get("MODELYARD_AUDIT_FILE")
+    notifier = Notifier(book)
+    notifier.start()
     api = Api(
         monitor,
         book,
         reference.token.get_secret_value(),
         AuditLog(Path(audit_file)) if audit_file else None,
+        notifier.faults,
     )
-    notifier = Notifier(book)
-    notifier.start()
     threading.Thread(target=monitor.run, name="monitor", daemon=True).start()
     config = uvicorn.Config(api.app(), log_level="warning", access_log=False, lifespan="off")
     try:
