@@ -1,14 +1,14 @@
 """Which predictions to ask labels for when only some can be had, and what those labels say of all of them.
 
-Rows are sorted by score and cut into strata of the same anticipated spread; each stratum gives the same
-number of rows, drawn evenly (the equal aggregate rule: Cochran, "Sampling Techniques", 3rd ed. 1977, 5A.7).
-The spread of a row is how much its label could move the metric, times how open that label is by its score
-(optimal for the metric when scores are calibrated: Sawade, Landwehr, Bickel, Scheffer, "Active risk
-estimation", ICML 2010). So such rows are asked for more often, and by a known factor. Within a stratum the
-estimate of Horvitz and Thompson (JASA 47, 1952) and that of Hajek are the same: unbiased for any mean of
-losses, whatever the scores are worth. A share of the spread is the same for all rows, so that a model that is
-sure and wrong is found out too (defensive mixture: Hesterberg, "Weighted average importance sampling and
-defensive mixture distributions", Technometrics 37, 1995).
+Rows are sorted by score (by their spread where it is given) and cut into strata of the same anticipated
+spread; each stratum gives the same number of rows, drawn evenly (the equal aggregate rule: Cochran,
+"Sampling Techniques", 3rd ed. 1977, 5A.7). The spread of a row is how much its label could move the metric,
+times how open that label is by its score (optimal for the metric when scores are calibrated: Sawade,
+Landwehr, Bickel, Scheffer, "Active risk estimation", ICML 2010). So such rows are asked for more often, and
+by a known factor. Within a stratum the estimate of Horvitz and Thompson (JASA 47, 1952) and that of Hajek
+are the same: unbiased for any mean of losses, whatever the scores are worth. A share of the spread is the
+same for all rows, so that a model that is sure and wrong is found out too (defensive mixture: Hesterberg,
+"Weighted average importance sampling and defensive mixture distributions", Technometrics 37, 1995).
 
 What is gained over even draws is what the scores know of the loss: much where few rows can be wrong, nothing
 where the model is far too sure of itself (benchmarks/monitoring_sampling.py). The interval of an AUC is too
@@ -115,15 +115,10 @@ def choose(
         wide = np.sqrt(sure * (1 - sure)) if given.ndim == 2 else np.ones_like(sure)
     if wide.shape != sure.shape or not (np.isfinite(wide).all() and (wide >= 0).all()):
         raise ValueError(f"spread is {wide.shape}, expected {sure.shape} numbers from 0 on")
-    count, budget = len(sure), min(budget, len(sure))
-    wanted = max(1, min(_MOST_STRATA, budget // _ROWS_IN_STRATUM))
-    even = wide.mean() or 1.0
-    mass = (1 - EVEN) * wide + EVEN * even
-    order = np.argsort(sure, kind="stable")
-    passed = np.cumsum(mass[order])
-    place = np.empty(count, np.int64)
-    place[order] = np.minimum((passed - mass[order] / 2) / passed[-1] * wanted, wanted - 1).astype(np.int64)
-    _, place = np.unique(place, return_inverse=True)  # a stratum that nobody is in is none
+    budget = min(budget, len(sure))
+    # A spread that was given need not go with the score: rows of one spread belong together then.
+    order = np.argsort(sure, kind="stable") if spread is None else np.lexsort((sure, wide))
+    place = _strata(order, wide, max(1, min(_MOST_STRATA, budget // _ROWS_IN_STRATUM)))
     sizes = np.bincount(place)
     asked = _shared(budget, sizes)
     random = np.random.default_rng(seed)
@@ -223,6 +218,15 @@ def _spread(scores: Floats, metric: str, threshold: float) -> Floats:
     except ValueError:
         return np.ones_like(scores)
     return np.sqrt(chance * (1 - chance)) * np.abs(each[: len(scores)] - each[len(scores) :])
+
+
+def _strata(order: npt.NDArray[np.int64], wide: Floats, wanted: int) -> npt.NDArray[np.int64]:
+    """The stratum of each row, from 0: rows in this order, cut where their spreads add up to equal parts."""
+    mass = ((1 - EVEN) * wide + EVEN * (wide.mean() or 1.0))[order]
+    passed = np.cumsum(mass)
+    place = np.empty(len(wide), np.int64)
+    place[order] = np.minimum((passed - mass / 2) / passed[-1] * wanted, wanted - 1).astype(np.int64)
+    return np.unique(place, return_inverse=True)[1]  # a stratum that nobody is in is none
 
 
 def _shared(budget: int, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

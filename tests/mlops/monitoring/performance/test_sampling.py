@@ -154,6 +154,25 @@ def test_amounts_and_several_classes_are_drawn_too() -> None:
     assert found.low <= metric("accuracy", classes, several).value <= found.high
 
 
+def test_amounts_whose_losses_are_anticipated_cost_fewer_labels() -> None:
+    random = np.random.default_rng(SEED + 2)
+    ids = [f"p{at}" for at in range(4000)]
+    amounts = random.normal(100, 30, 4000)
+    # How far off a row may be has nothing to do with its amount.
+    spread = random.choice([1.0, 20.0], 4000, p=[0.9, 0.1])
+    truth = amounts + spread * random.normal(size=4000)
+    known = dict(zip(ids, truth.tolist(), strict=True))
+    values = {
+        which: [
+            estimate(choose(ids, amounts, 200, seed, spread=given), known, "mae").value
+            for seed in range(DRAWS)
+        ]
+        for which, given in (("even", None), ("chosen", spread))
+    }
+    assert np.var(values["chosen"]) < np.var(values["even"]) / 2
+    assert np.mean(values["chosen"]) == pytest.approx(float(np.abs(truth - amounts).mean()), rel=0.03)
+
+
 def test_it_is_kept_until_the_labels_come_and_says_what_is_missing() -> None:
     scores, labels = population(np.random.default_rng(SEED), 2.0, 0.0, 1.0)
     ids = [f"p{at}" for at in range(len(scores))]
