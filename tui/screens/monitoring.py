@@ -251,7 +251,7 @@ class MonitoringPage(ListPage):
         box = self.query_one("#detail-box").size
         width = max(30, box.width - 4)
         if width < _TWO:
-            left, right = self._left(row, width, max(4, box.height - 10)), self._right(row, width)
+            left, right = self._left(row, width, max(4, box.height - 12)), self._right(row, width)
             self.panel.update(Group(self._head(row, width), left, right))
             return
         half = (width - 4) // 2
@@ -263,7 +263,9 @@ class MonitoringPage(ListPage):
         sign, tint = row.sign, self.colours
         text = Text.assemble((f"{symbols.SYMBOLS[sign]} ", symbols.colour(sign, tint)))
         text.append(hanging(row.sentence, width, 2), "bold")
-        return text
+        detail = self._details.get(row.state.model)
+        moved = _moved(detail.heat) if detail else ""
+        return text.append(f"\n{hanging(f'Moved most now: {moved}', width, 0)}") if moved else text
 
     def _left(self, row: Row, width: int, height: int) -> Text:
         """The map, its cell, and the shares of its feature."""
@@ -326,6 +328,15 @@ def _trend(series: Sequence[Point]) -> str:
     values = [each.value or 0.0 for each in series[-24:]]
     low, high = min(values, default=0.0), max(values, default=0.0)
     return sparkline([value - low + (high - low) / 7 for value in values], 24) if high > low else ""
+
+
+def _moved(heat: Heat, most: int = 3) -> str:
+    """What was found in the newest window, the furthest from its reference first."""
+    if not heat.windows:
+        return ""
+    last = [(line[-1] or 0.0, name) for name, line in zip(heat.columns, heat.levels, strict=True)]
+    found = sorted(((level, name) for level, name in last if level >= 1 and name), reverse=True)
+    return ", ".join(f"{name} {number(level, 2)}×" for level, name in found[:most])
 
 
 def _cell(heat: Heat, at: int, window: int) -> str:
