@@ -188,6 +188,24 @@ def test_it_is_kept_until_the_labels_come_and_says_what_is_missing() -> None:
     assert estimate(drawn, one, "auc").why == "no label has come from 9 of 10 strata of the sample"
 
 
+def test_labels_that_stay_out_by_score_do_no_harm() -> None:
+    scores, labels = population(np.random.default_rng(SEED), 4.0, -0.8, 1.0)
+    ids = [f"p{at}" for at in range(len(scores))]
+    true = metric("accuracy", labels, scores).value
+    values, plain = [], []
+    for seed in range(DRAWS):
+        random = np.random.default_rng(seed)
+        drawn = choose(ids, scores, BUDGET, seed)
+        # Of rows that were refused most are never labelled, as with loans that were not given.
+        at = [int(each[1:]) for each in drawn.ids]
+        come = [row for row in at if random.random() < (0.9 if scores[row] > 0.5 else 0.4)]
+        values.append(estimate(drawn, {ids[row]: float(labels[row]) for row in come}).value)
+        plain.append(metric("accuracy", labels[come], scores[come]).value)
+    found = np.asarray(values)[np.isfinite(values)]
+    assert len(found) > 0.9 * DRAWS
+    assert abs(found.mean() - true) < 0.01 < abs(np.mean(plain) - true)
+
+
 @pytest.mark.parametrize(
     ("ids", "scores", "budget", "said"),
     [
