@@ -25,7 +25,7 @@ _SMALL = 1e-15
 _BINS = 10
 
 
-class _UndefinedError(Exception):
+class _UndefinedError(ValueError):
     """A metric that these rows do not define; the text is why."""
 
 
@@ -201,10 +201,33 @@ def metric(
         return undefined(name, len(truth), "no rows" if not len(truth) else "one row")
     rows = _Rows(truth, given, mass / mass.mean(), threshold, share)
     try:
-        measured = _several(name, rows) if given.ndim == 2 else (_CLASSIFICATION | _REGRESSION)[name](rows)
+        return _estimate(name, *_measured(name, rows), rows)
     except _UndefinedError as why:
         return undefined(name, len(truth), str(why))
-    return _estimate(name, *measured, rows)
+
+
+def influences(
+    name: str,
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    *,
+    threshold: float = 0.5,
+) -> tuple[float, Floats]:
+    """A metric and the influence of each of ``n`` rows on it, for errors of samples not drawn evenly.
+    Labels are all known, weights all positive.
+
+    Raises:
+        ValueError: These rows do not define it; the text is why.
+    """
+    truth, given, mass = np.asarray(labels, float), np.asarray(scores, float), np.asarray(weights, float)
+    return _measured(name, _Rows(truth, given, mass / mass.mean(), threshold, 0.5))
+
+
+def _measured(name: str, rows: _Rows) -> _Measured:
+    if rows.scores.ndim == 2:
+        return _several(name, rows)
+    return (_CLASSIFICATION | _REGRESSION)[name](rows)
 
 
 def _several(name: str, rows: _Rows) -> _Measured:
