@@ -106,7 +106,7 @@ class RateRise:
             stop = ends[usable]
             inside = sums[stop] - sums[stop - length]
             ratio = _ratio(inside, float(length), sums[stop - length], stop + first - length)
-            scored = ratio + math.log(length)
+            scored = np.where(ratio > 0, ratio + math.log(length), 0.0)
             better = scored > best[usable]
             places = np.flatnonzero(usable)[better]
             best[places], lengths[places] = scored[better], length

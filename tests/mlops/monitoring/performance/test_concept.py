@@ -44,6 +44,10 @@ def test_a_rise_is_found_soon_and_dated(before: float, after: float, most: int) 
     assert np.median([low for low, _ in rates]) == pytest.approx(before, rel=0.3)
 
 
+def test_no_errors_are_no_alarm_however_short_the_run_length() -> None:
+    assert RateRise(100).update(np.zeros(20_000)) is None
+
+
 def test_a_fall_is_no_alarm() -> None:
     assert RateRise().update(errors(300, (4000, 0.3), (4000, 0.1))) is None
 
