@@ -74,6 +74,7 @@ async def test_what_is_missing_is_said(session: FakeSession) -> None:
         State("broken", "1", "the registry answers 500", True, 0),
         State("blind", "1", "", False, 0),
         State("quiet", "1", "", True, 0),
+        State("told", "1", "", True, 0, "Inputs are as before and 0 of 200 predictions have labels."),
     )
     session.watched.quality, session.watched.events, session.alerts = (), (), []
     async with console(session).run_test(size=(200, 60)) as pilot:
@@ -83,6 +84,7 @@ async def test_what_is_missing_is_said(session: FakeSession) -> None:
         assert "broken v1 is not watched: the registry answers 500" in shown
         assert "blind v1 has no reference to compare with" in shown
         assert "quiet v1: nothing differs; no labels have come" in shown
+        assert "told v1: Inputs are as before and 0 of 200" in shown
         await pilot.press("down", "down", "enter")
         await until(pilot, lambda: "so how good it is cannot be known" in _flat(app))
         await until(pilot, lambda: "No labels have come yet" in text_of(app))

@@ -168,6 +168,7 @@ def _told_to_the_console(monitor: MonitorClient) -> None:
     """What the page of a model draws: one quiet window, two that moved, and their labels."""
     (state,) = monitor.models()
     assert (state.model, state.version, state.fault, state.reference) == ("slope", "2", "", True)
+    assert "Inputs changed and 0 of 200 predictions have labels" in state.words
     heat = monitor.heat("slope")
     assert [each.rows for each in heat.windows] == [200] * 3
     assert heat.columns[0] == "x", "what drifted most comes first"

@@ -78,11 +78,10 @@ class Row:
         if self.alerts:
             return "; ".join(each.summary for each in self.alerts[:2]) + "."
         now = self.series[-1] if self.series else None
-        if now is None:
-            return f"{name}: nothing differs; no labels have come, so how good it is cannot be known."
-        if now.kind == "estimated":
-            said = f"{now.metric} is about {number(now.value, 3)}, if the concept has not changed"
-            return f"{name}: nothing differs; without labels, {said}."
+        if now is None or now.kind == "estimated":
+            unknown = "nothing differs; no labels have come, so how good it is cannot be known."
+            about = f" {now.metric} is estimated at {number(now.value, 3)}." if now else ""
+            return f"{name}: {self.state.words or unknown}{about}"
         return (
             f"{name}: nothing differs; {now.metric} is {number(now.value, 3)} with {now.labelled:,} labels."
         )

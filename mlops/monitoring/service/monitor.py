@@ -19,6 +19,7 @@ from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.performance.concept.watch import ConceptWatch
+from mlops.monitoring.performance.knowable import knowledge
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.quality import check
 from mlops.monitoring.service import blocks, series
@@ -139,6 +140,7 @@ class Monitor:
         made: list[Block] = []
         invalid: dict[str, int] = {}
         seen: list[Point] = []
+        words = ""
         if reference is not None:
             read = columns(rows, reference.profile)
             profile = Profile.of(read.table, like=reference.profile)
@@ -155,6 +157,8 @@ class Monitor:
             findings += broken.findings
             invalid = dict(broken.invalid)
             seen = self._estimated(reference, rows, version, (start, end))
+            moved = any(each.found for each in findings if each.family in ("drift", "missing"))
+            words = knowledge(len(rows), 0, inputs_moved=moved, estimated=bool(seen)).sentence
         record = Window(model, version, start, end, len(rows), invalid=invalid)
 
         def keep(connection: Any) -> None:
@@ -164,7 +168,7 @@ class Monitor:
         self._book.record(findings, record, places, keep)
         self.states = {
             **self.states,
-            model: State(model, version, "", reference is not None, behind),
+            model: State(model, version, "", reference is not None, behind, words),
         }
 
     def _estimated(self, reference: Reference, rows: Any, version: str, span: Span) -> list[Point]:
