@@ -218,29 +218,3 @@ def contrast(
     radius = mean_radius(total, total * (variance / n + factor**2 * base_variance / base_n), alpha)
     middle = mean - factor * base_mean
     return middle - radius, middle + radius
-
-
-def samples_for_rate(rate: float, tolerance: float, alpha: float, most: int = 10_000_000) -> int:
-    """Samples of the candidate after which an error rate equal to the champion's ``rate`` passes a tolerance,
-    when the champion's is known exactly; ``most`` when never."""
-    low, high = 1, most
-    while low < high:
-        middle = (low + high) // 2
-        if bernoulli(rate * middle, middle, alpha / 2)[1] - rate <= tolerance:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-def detectable(rate: float, samples: int, alpha: float) -> float:
-    """The least difference to the champion's ``rate``, known exactly, that ``samples`` of the candidate show
-    when its observed rate is its true one (half of the time it shows earlier); at most 1 - rate."""
-    low, high = 0.0, 1.0 - rate
-    while high - low > 1e-5:
-        middle = (low + high) / 2
-        if bernoulli((rate + middle) * samples, samples, alpha / 2)[0] > rate:
-            high = middle
-        else:
-            low = middle
-    return high

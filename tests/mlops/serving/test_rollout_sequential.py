@@ -112,18 +112,3 @@ def test_the_difference_of_two_means_holds_at_every_look(weight: float) -> None:
                 break
     say(f"means, weight {weight}: missed at any look in {missed / runs:.3f} of {runs} runs, alpha {ALPHA}")
     assert missed / runs <= ALPHA
-
-
-def test_how_many_samples_a_clean_candidate_needs() -> None:
-    needed = sequential.samples_for_rate(0.0, 0.02, 0.05 / 12)
-    assert 300 < needed < 700
-    assert sequential.bernoulli(0, needed, 0.05 / 24)[1] <= 0.02
-    assert sequential.bernoulli(0, needed - 1, 0.05 / 24)[1] > 0.02
-    assert sequential.samples_for_rate(0.005, 0.02, 0.05 / 12) > needed
-
-
-def test_what_so_many_samples_can_show() -> None:
-    few, many = (sequential.detectable(0.01, n, 0.05 / 12) for n in (200, 5000))
-    assert many < 0.02 < few
-    assert sequential.bernoulli((0.01 + many) * 5000, 5000, 0.05 / 24)[0] >= 0.01 - 1e-6
-    assert sequential.detectable(0.5, 0, 0.05) == pytest.approx(0.5, abs=1e-4)
