@@ -12,19 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from tui.commands_registry import LISTS, Command, bindings
+from tui.monitoring import Row, moved, rows, shown
 from tui.screens.page import ListPage
 from tui.themes import Palette
 from tui.widgets import symbols
 from tui.widgets.charts import Mark, interval_chart, paired_bars, sparkline
-from tui.widgets.heatmap import heatmap, legend, shown
+from tui.widgets.heatmap import heatmap, legend
 from tui.widgets.lanes import lanes
 from tui.widgets.symbols import State as Sign
 from tui.widgets.virtual_table import Column
 from tui.widgets.words import UNKNOWN, clip, hanging, moment, number, plural
 
 if TYPE_CHECKING:
-    from mlops.monitoring.alerts import Alert
-    from mlops.monitoring.answers import Event, Heat, Picture, Point, State
+    from mlops.monitoring.answers import Event, Heat, Picture, Point
     from mlops.monitoring.client import MonitorClient
     from tui.session import Session
 
@@ -38,53 +38,6 @@ _MOVES = (
 _WINDOWS = 200
 #: From this width the map and the series stand side by side.
 _TWO = 150
-
-
-@dataclass(frozen=True)
-class Row:
-    """A model as the list shows it."""
-
-    state: State
-    alerts: tuple[Alert, ...]
-    quality: tuple[Point, ...]
-
-    @property
-    def series(self) -> tuple[Point, ...]:
-        """Values of the metric that the model is judged by, realised if labels have come, oldest first."""
-        known = [each for each in self.quality if each.value is not None]
-        known = [each for each in known if each.kind == "realised"] or known
-        return tuple(each for each in known if each.metric == known[0].metric)
-
-    @property
-    def sign(self) -> Sign:
-        """Symbol of its state."""
-        if self.state.fault:
-            return "failing"
-        worst = {symbols.of_alert(each.severity, "firing") for each in self.alerts}
-        if worst:
-            return "failing" if "failing" in worst else "degraded"
-        return "well" if self.state.reference else "off"
-
-    @property
-    def sentence(self) -> str:
-        """What is known of it, in one sentence, and what to do."""
-        name = f"{self.state.model} v{self.state.version}" if self.state.version else self.state.model
-        if self.state.fault:
-            return f"{name} is not watched: {self.state.fault}"
-        if not self.state.version:
-            return f"{name}: no full window of predictions yet."
-        if not self.state.reference:
-            return f"{name} has no reference to compare with: attach one to its run, see docs/monitoring.md."
-        if self.alerts:
-            return "; ".join(each.summary for each in self.alerts[:2]) + "."
-        now = self.series[-1] if self.series else None
-        if now is None or now.kind == "estimated":
-            unknown = "nothing differs; no labels have come, so how good it is cannot be known."
-            about = f" {now.metric} is estimated at {number(now.value, 3)}." if now else ""
-            return f"{name}: {self.state.words or unknown}{about}"
-        return (
-            f"{name}: nothing differs; {now.metric} is {number(now.value, 3)} with {now.labelled:,} labels."
-        )
 
 
 @dataclass(frozen=True)
@@ -126,7 +79,7 @@ class MonitoringPage(ListPage):
         return (
             Column(
                 "model", "model", 20, lambda r: r.state.model, flexible=True, most=40, middle=True,
-                state=lambda r: r.sign,
+                state=lambda r: _sign(r),
             ),
             Column("version", "version", 7, lambda r: f"v{r.state.version}" if r.state.version else UNKNOWN),
             Column(
@@ -150,18 +103,10 @@ class MonitoringPage(ListPage):
 
     def fetch(self) -> tuple[Row, ...]:
         monitor = self.session.monitor()
-        firing = monitor.alerts(state="firing")
-        rows = tuple(
-            Row(
-                state,
-                tuple(each for each in firing if each.model == state.model),
-                monitor.performance(state.model, _WINDOWS) if state.version else (),
-            )
-            for state in monitor.models()
-        )
+        found = rows(monitor, _WINDOWS)
         if self._wanted:
             self._details[self._wanted] = _detail(monitor, self._wanted)
-        return rows
+        return found
 
     def selected_changed(self) -> None:
         row = self.table.selected
@@ -259,12 +204,12 @@ class MonitoringPage(ListPage):
         self.panel.update(Group(self._head(row, width), both))
 
     def _head(self, row: Row, width: int) -> Text:
-        sign, tint = row.sign, self.colours
+        sign, tint = _sign(row), self.colours
         text = Text.assemble((f"{symbols.SYMBOLS[sign]} ", symbols.colour(sign, tint)))
         text.append(hanging(row.sentence, width, 2), "bold")
         detail = self._details.get(row.state.model)
-        moved = _moved(detail.heat) if detail else ""
-        return text.append(f"\n{hanging(f'Moved most now: {moved}', width, 0)}") if moved else text
+        most = moved(detail.heat) if detail else ""
+        return text.append(f"\n{hanging(f'Moved most now: {most}', width, 0)}") if most else text
 
     def _left(self, row: Row, width: int, height: int) -> Text:
         """The map, its cell, and the shares of its feature."""
@@ -311,6 +256,15 @@ class MonitoringPage(ListPage):
         return text
 
 
+def _sign(row: Row) -> Sign:
+    if row.state.fault:
+        return "failing"
+    worst = {symbols.of_alert(each.severity, "firing") for each in row.alerts}
+    if worst:
+        return "failing" if "failing" in worst else "degraded"
+    return "well" if row.state.reference else "off"
+
+
 def _detail(monitor: MonitorClient, model: str) -> Detail:
     return Detail(monitor.heat(model, _WINDOWS), monitor.timeline(model))
 
@@ -327,15 +281,6 @@ def _trend(series: Sequence[Point]) -> str:
     values = [each.value or 0.0 for each in series[-24:]]
     low, high = min(values, default=0.0), max(values, default=0.0)
     return sparkline([value - low + (high - low) / 7 for value in values], 24) if high > low else ""
-
-
-def _moved(heat: Heat, most: int = 3) -> str:
-    """What was found in the newest window, the furthest from its reference first."""
-    if not heat.windows:
-        return ""
-    last = [(line[-1] or 0.0, name) for name, line in zip(heat.columns, heat.levels, strict=True)]
-    found = sorted(((level, name) for level, name in last if level >= 1 and name), reverse=True)
-    return ", ".join(f"{name} {number(level, 2)}×" for level, name in found[:most])
 
 
 def _cell(heat: Heat, at: int, window: int) -> str:

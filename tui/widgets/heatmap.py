@@ -6,28 +6,14 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from tui.monitoring import STEPS, shown, step
 from tui.themes import Palette
 from tui.widgets.words import clip_middle, moment
 
 if TYPE_CHECKING:
     from mlops.monitoring.answers import Heat
 
-#: Lowest level of each step, its character and what it means: effect over the floor of what matters.
-STEPS = (
-    (0.0, "·", "quiet"),
-    (0.75, "░", "near"),
-    (1.0, "▒", "found"),
-    (2.0, "▓", "2×"),
-    (4.0, "█", "4× the floor"),
-)
 _NAME = 22
-
-
-def step(level: float | None) -> int:
-    """Which of :data:`STEPS` a level is of; -1: the feature was not compared."""
-    if level is None:
-        return -1
-    return max(at for at, (low, _, _) in enumerate(STEPS) if level >= low)
 
 
 def heatmap(heat: Heat, width: int, height: int, row: int, window: int, tint: Palette) -> Text:
@@ -70,11 +56,6 @@ def legend(tint: Palette) -> Text:
         text.append(f"{mark} ", _style(number, tint))
         text.append(f"{words}  ", tint.dim)
     return text
-
-
-def shown(column: str) -> str:
-    """A feature's name; the table as a whole has none."""
-    return column or "(all together)"
 
 
 def _first(total: int, height: int, row: int) -> int:

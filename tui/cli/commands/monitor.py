@@ -1,4 +1,5 @@
-"""``modelyard monitor``: a policy over the past, thresholds for a budget, rules and dashboards."""
+"""``modelyard monitor``: what is known of the models, a policy over the past, thresholds for a budget, rules
+and dashboards."""
 
 from __future__ import annotations
 
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 
 #: A day of one model, in weeks.
 _DAY = 1 / 7
+#: Windows that are shown.
+_WINDOWS = 40
 
 
 def add(parser: ArgumentParser, name: str) -> None:
     """Declare the options."""
-    actions = ("fatigue", "replay", "tune", "rules", "dashboards")
-    parser.add_argument("action", nargs="?", choices=actions, default="fatigue")
+    actions = ("models", "show", "fatigue", "replay", "tune", "rules", "dashboards")
+    parser.add_argument("action", nargs="?", choices=actions, default="models")
     parser.add_argument(
         "policy",
         nargs="?",
-        metavar="POLICY",
-        help="file with keys of monitoring.alerts, YAML or JSON; without: the environment's",
+        metavar="MODEL|POLICY",
+        help="of show: the model; else a file with keys of monitoring.alerts; without: the environment's",
     )
     parser.add_argument("--over", metavar="DAYS", default="30d", help="the past: 30d, 12w (30d)")
     parser.add_argument("--budget", metavar="N/week", default="", help="of tune: alerts a week, all models")
@@ -43,6 +46,10 @@ def run(args: Namespace, out: Output) -> int:
     from tui.session import Session
 
     with Session.open(args.folder, args.environment) as session:
+        if args.action == "models":
+            return _models(session, out)
+        if args.action == "show":
+            return _show(session, args, out)
         if args.action == "fatigue":
             return _fatigue(session, args, out)
         if args.action == "replay":
@@ -50,6 +57,61 @@ def run(args: Namespace, out: Output) -> int:
         if args.action == "tune":
             return _tune(session, args, out)
         return _generate(session, args, out)
+
+
+def _models(session: Session, out: Output) -> int:
+    from tui.monitoring import rows
+
+    found = rows(session.monitor(), _WINDOWS)
+    out.table(
+        ("model", "version", "alerts", "behind", "what is known"),
+        [(r.state.model, r.state.version or "–", len(r.alerts), r.state.behind, r.sentence) for r in found],
+    )
+    if not found:
+        out.say("no model is registered, so nothing is watched: modelyard demo")
+    out.document(
+        {"models": [{**vars(r.state), "alerts": len(r.alerts), "sentence": r.sentence} for r in found]}
+    )
+    return ExitCode.DONE
+
+
+def _show(session: Session, args: Namespace, out: Output) -> int:
+    from tui.monitoring import STEPS, moved, rows, shown, step
+    from tui.widgets.words import number
+
+    monitor = session.monitor()
+    known = {row.state.model: row for row in rows(monitor, _WINDOWS)}
+    row = known.get(args.policy or "")
+    if row is None:
+        named = ", ".join(sorted(known)) or "none is watched yet"
+        what = f"no model {args.policy} is watched" if args.policy else "which model?"
+        raise UsageProblem(what, where="monitor show", expected=named)
+    heat = monitor.heat(row.state.model, _WINDOWS)
+    out.line(row.sentence)
+    if most := moved(heat):
+        out.line(f"Moved most now: {most}")
+    out.line()
+    lines = []
+    for name, levels, tests in zip(heat.columns, heat.levels, heat.tests, strict=True):
+        strip = "".join(" " if level is None else STEPS[step(level)][1] for level in levels)
+        lines.append((shown(name), strip, number(levels[-1], 2), tests[-1] or "–"))
+    out.table(("feature", f"last {len(heat.windows)} windows", "now", "test"), lines)
+    out.line("  ".join(f"{mark} {words}" for _, mark, words in STEPS))
+    out.line()
+    newest = {(each.metric, each.kind): each for each in row.quality}
+    out.table(
+        ("metric", "kind", "value", "interval", "reference", "labelled"),
+        [
+            (p.metric, p.kind, number(p.value), f"{number(p.low)} to {number(p.high)}", number(p.expected),
+             f"{p.labelled} of {p.rows}")
+            for p in newest.values()
+        ],
+    )  # fmt: skip
+    out.document(
+        {"model": vars(row.state), "sentence": row.sentence, "alerts": row.alerts, "heat": heat,
+         "performance": row.quality}
+    )  # fmt: skip
+    return ExitCode.DONE
 
 
 def _fatigue(session: Session, args: Namespace, out: Output) -> int:
