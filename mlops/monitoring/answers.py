@@ -17,6 +17,7 @@ class State:
         fault: Why it could not be analysed at the last look; empty: it was.
         reference: Whether the version that last answered has one.
         behind: Rows of the log that are not analysed yet.
+        segments: That are watched beside all rows, ``region=EU``.
         words: What can be known of its performance without the labels of the newest window, in a sentence.
     """
 
@@ -26,6 +27,7 @@ class State:
     reference: bool = False
     behind: int = 0
     words: str = ""
+    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ class MonitorClient:
     def models(self) -> tuple[State, ...]:
         """How the watch of each model goes, by name."""
         rows = self._call("GET", "/models")["models"]
-        return tuple(State(**row) for row in rows)
+        return tuple(State(**{**row, "segments": tuple(row["segments"])}) for row in rows)
 
     def heat(self, model: str, windows: int = 60, segment: str = "") -> Heat:
         """Features by the newest windows: how far each was from its reference."""

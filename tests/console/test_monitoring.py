@@ -10,6 +10,7 @@ import pytest
 from mlops.monitoring.answers import State
 from tests.console.fakes import FakeSession
 from tests.console.test_console import app_of, console, go, text_of, until
+from tests.console.test_deployments import told
 from tests.console.watched import heat
 
 
@@ -55,6 +56,26 @@ async def test_the_map_the_shares_the_series_and_the_lanes(
         assert re.search(r"◆ .*△ .*▲", whole), "what happened, below the series"
         assert re.search(r"4 drift dep_delay .*·+█+▒+", whole)
         assert re.search(r"5 performance auc +█+", whole)
+
+
+async def test_segments_have_maps_of_their_own(session: FakeSession) -> None:
+    async with console(session).run_test(size=(120, 40)) as pilot:
+        app = app_of(pilot)
+        await go(pilot, "5")
+        await pilot.press("enter")
+        await until(pilot, lambda: "14 features" in text_of(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "How far from the reference in region=EU" in text_of(app))
+        assert "reference above, newest window below" not in text_of(app), "those are of all rows"
+        await pilot.press("s")
+        await until(pilot, lambda: "in region=US  7 features" in text_of(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "reference  14 features" in text_of(app))
+        session.watched.states = (State("delay", "8", "", True, 0),)
+        await pilot.press("r")
+        await until(pilot, lambda: not app.page.table.selected.state.segments)  # type: ignore[union-attr]
+        await pilot.press("s")
+        await until(pilot, lambda: "has no segments" in told(app))
 
 
 async def test_more_features_than_fit_are_scrolled_to(session: FakeSession) -> None:

@@ -82,7 +82,11 @@ def events() -> tuple[Event, ...]:
 class Watched:
     """The answers of a monitor."""
 
-    states: tuple[State, ...] = (State("delay", "8", "", True, 1234), State("price", "", "", False, 0))
+    states: tuple[State, ...] = (
+        State("delay", "8", "", True, 1234, "", ("region=EU", "region=US")),
+        State("price", "", "", False, 0),
+    )
+    maps: dict[str, Heat] = field(default_factory=lambda: {"region=US": heat(7)})
     heat: Heat = field(default_factory=heat)
     quality: tuple[Point, ...] = field(default_factory=quality)
     events: tuple[Event, ...] = field(default_factory=events)

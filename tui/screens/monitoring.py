@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _MOVES = (
     Command("monitoring.feature_next", "J", "feature(1)", "feature", "The next feature of the map"),
     Command("monitoring.feature_before", "K", "feature(-1)", "feature", "The feature above", False),
+    Command("monitoring.segment", "s", "segment", "segment", "The map of the next segment, then of all rows"),
     Command("monitoring.earlier", "left_square_bracket", "window(-1)", "earlier", "The window before"),
     Command("monitoring.later", "right_square_bracket", "window(1)", "later", "The window after", False),
 )
@@ -46,6 +47,7 @@ class Detail:
 
     heat: Heat
     events: tuple[Event, ...]
+    segment: str
 
 
 class MonitoringPage(ListPage):
@@ -68,6 +70,7 @@ class MonitoringPage(ListPage):
         self._row = 0
         self._window = -1
         self._wanted = ""
+        self._segment = ""
         super().__init__(session)
 
     @property
@@ -105,7 +108,7 @@ class MonitoringPage(ListPage):
         monitor = self.session.monitor()
         found = rows(monitor, _WINDOWS)
         if self._wanted:
-            self._details[self._wanted] = _detail(monitor, self._wanted)
+            self._details[self._wanted] = _detail(monitor, self._wanted, self._segment)
         return found
 
     def selected_changed(self) -> None:
@@ -115,19 +118,35 @@ class MonitoringPage(ListPage):
             return
         model = row.state.model
         if model != self._wanted:
-            self._wanted, self._row, self._window = model, 0, -1
+            self._wanted, self._row, self._window, self._segment = model, 0, -1, ""
+            self._details.pop(model, None)
         if model not in self._details:
-            monitor = self.session.monitor
-            self.in_thread(
-                lambda: _detail(monitor(), model),
-                lambda it, fault: self._read_detail(model, it, fault),
-                "heat",
-            )
+            self._ask_for(model)
         self._picture()
+
+    def action_segment(self) -> None:
+        """The map of the next segment; after the last one that of all rows."""
+        row = self.table.selected
+        if row is None or not self.detail_open or not row.state.segments:
+            self.notify("The reference of this model has no segments: build_reference(…, segments=[…])")
+            return
+        names = ("", *row.state.segments)
+        at = names.index(self._segment) if self._segment in names else 0
+        self._segment, self._row, self._window = names[(at + 1) % len(names)], 0, -1
+        self._ask_for(row.state.model)
+
+    def _ask_for(self, model: str) -> None:
+        """Read the map and the events of a model."""
+        segment = self._segment
+        self.in_thread(
+            lambda: _detail(self.session.monitor(), model, segment),
+            lambda it, fault: self._read_detail(model, it, fault),
+            "heat",
+        )
 
     def _read_detail(self, model: str, found: Detail | None, fault: str) -> None:
         self._faults[model] = fault
-        if found is not None:
+        if found is not None and found.segment == self._segment:
             self._details[model] = found
         self._picture()
         self.redraw()
@@ -158,7 +177,7 @@ class MonitoringPage(ListPage):
             return
         heat, row, _ = pointed
         model, column = self._wanted, heat.columns[row]
-        if not column or ((model, column) in self._pictures and not again):
+        if self._segment or not column or ((model, column) in self._pictures and not again):
             return
 
         def read() -> Picture | None:
@@ -224,13 +243,15 @@ class MonitoringPage(ListPage):
             return text.append("Nothing was compared yet.\n", tint.dim)
         heat, at, window = pointed
         count = plural(len(heat.columns), "feature")
-        text.append(f"How far from the reference  {count}, {len(heat.windows)} windows\n", "bold")
+        where = f" in {detail.segment}" if detail.segment else ""
+        said = f"How far from the reference{where}  {count}, {len(heat.windows)} windows"
+        text.append(f"{clip(said, width)}\n", "bold")
         text.append_text(heatmap(heat, width, height, at, window, tint))
         text.append_text(legend(tint))
         text.append("\n\n")
         text.append(f"{_cell(heat, at, window)}\n")
         picture = self._pictures.get((row.state.model, heat.columns[at]))
-        if picture is not None:
+        if picture is not None and not detail.segment:
             text.append(f"\n{shown(picture.column)}: reference above, newest window below\n", "bold")
             shares = (picture.reference.labels, picture.reference.shares, picture.current.shares)
             text.append_text(paired_bars(*shares, min(width, 90), tint))
@@ -265,8 +286,8 @@ def _sign(row: Row) -> Sign:
     return "well" if row.state.reference else "off"
 
 
-def _detail(monitor: MonitorClient, model: str) -> Detail:
-    return Detail(monitor.heat(model, _WINDOWS), monitor.timeline(model))
+def _detail(monitor: MonitorClient, model: str, segment: str) -> Detail:
+    return Detail(monitor.heat(model, _WINDOWS, segment), monitor.timeline(model), segment)
 
 
 def _quality(row: Row) -> str:

@@ -136,13 +136,15 @@ _COVERS: Mapping[str, tuple[str, ...]] = {
 def causes(alerts: Iterable[Alert]) -> list[Alert]:
     """Those that may explain others: beyond pending, and of a kind that explains something."""
     known = ("firing", "acknowledged", "silenced")
-    return [a for a in alerts if a.state in known and (a.kind == "source" or a.kind in _COVERS)]
+    return [
+        a for a in alerts if a.state in known and (a.kind == "source" or a.kind in _COVERS or not a.segment)
+    ]
 
 
 def covered_by(alert: Alert, explaining: Sequence[Alert], spec: AlertsSpec) -> Alert | None:
     """The alert that explains this one, so that nobody need hear of it: a source that is down covers all
     models on it, a broken pipeline covers data quality, that covers drift of the same column, and a worse
-    model takes drift as its evidence.
+    model takes drift as its evidence; what all rows show covers the same in a segment.
 
     Args:
         explaining: As :func:`causes` gives them.
@@ -155,6 +157,9 @@ def _covers(cause: Alert, alert: Alert, spec: AlertsSpec) -> bool:
         models = next((s.models for s in spec.sources if s.name == cause.feature), ("*",))
         on_it = alert.model and any(fnmatchcase(alert.model, pattern) for pattern in models)
         return bool(on_it) and alert.kind not in ("rollout", "infrastructure", "resource")
+    if alert.segment and not cause.segment and cause.kind == alert.kind:
+        # What all rows show, each segment shows again.
+        return (cause.model, cause.version, cause.feature) == (alert.model, alert.version, alert.feature)
     if alert.kind not in _COVERS.get(cause.kind, ()) or cause.model not in ("", alert.model):
         return False
     if cause.kind == "pipeline":

@@ -41,7 +41,7 @@ class Profile:
         """
         from mlops.monitoring.profile.reading import read
 
-        arrow = _arrow(table)
+        arrow = arrow_table(table)
         known = like.columns if like else {}
         found: dict[str, Column] = {}
         notes: dict[str, str] = {}
@@ -80,7 +80,7 @@ class Profile:
         return Profile(self.rows + sign * other.rows, columns, {**other.notes, **self.notes})
 
 
-def _arrow(table: Any) -> Any:
+def arrow_table(table: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(table, Mapping):

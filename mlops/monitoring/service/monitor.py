@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 from blueprints.environment import Environment, StorageRef
@@ -22,7 +23,7 @@ from mlops.monitoring.performance.concept.watch import ConceptWatch
 from mlops.monitoring.performance.knowable import knowledge
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.quality import check
-from mlops.monitoring.service import blocks, series
+from mlops.monitoring.service import blocks, segments, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
 from mlops.monitoring.service.labels import judged, newest
@@ -145,14 +146,12 @@ class Monitor:
             read = columns(rows, reference.profile)
             profile = Profile.of(read.table, like=reference.profile)
             made = [Block(model, version, start, end, profile)]
-            earlier = (
-                blocks.newest(self._book.store, model, version, limit=self._spec.window_blocks - 1)
-                if self._spec.window_blocks > 1
-                else []
-            )
-            same = [each for each in earlier if each.profile.columns.keys() == profile.columns.keys()]
-            window = blocks.summed([*same, *made])
+            window = self._with_earlier(model, version, "", profile)
             findings += self._compared(reference, window)
+            parts = segments.of_window(read.table, reference.segments)
+            made += [Block(model, version, start, end, part, name) for name, part in parts.items()]
+            sums = {name: self._with_earlier(model, version, name, part) for name, part in parts.items()}
+            findings += segments.compared(reference.segments, sums, self._rules())
             broken = check(reference.profile, profile, read, rows)
             findings += broken.findings
             invalid = dict(broken.invalid)
@@ -168,7 +167,15 @@ class Monitor:
         self._book.record(findings, record, places, keep)
         self.states = {
             **self.states,
-            model: State(model, version, "", reference is not None, behind, words),
+            model: State(
+                model,
+                version,
+                "",
+                reference is not None,
+                behind,
+                words,
+                tuple(reference.segments) if reference else (),
+            ),
         }
 
     def _estimated(self, reference: Reference, rows: Any, version: str, span: Span) -> list[Point]:
@@ -178,11 +185,20 @@ class Monitor:
         found = reference.estimator.estimates(rows.column("score").to_numpy())
         return series.points("estimated", found, reference.expected, version, span, len(rows))
 
+    def _with_earlier(self, model: str, version: str, segment: str, block: Profile) -> Profile:
+        """The window that ends with a new block."""
+        more = self._spec.window_blocks - 1
+        earlier = blocks.newest(self._book.store, model, version, segment, more) if more else []
+        same = [each.profile for each in earlier if each.profile.columns.keys() == block.columns.keys()]
+        return reduce(add, [*same, block])
+
+    def _rules(self) -> Rules:
+        return Rules(alpha=self._spec.false_alarm_rate, predictions=frozenset({PREDICTION}), extra=False)
+
     def _compared(self, reference: Reference, window: Profile) -> list[Finding]:
         # What the log redacts is no column of the window, and nothing can be said of it.
         seen = {name: each for name, each in reference.profile.columns.items() if name in window.columns}
-        rules = Rules(alpha=self._spec.false_alarm_rate, predictions=frozenset({PREDICTION}), extra=False)
-        found = compare(Profile(reference.profile.rows, seen), window, rules).findings
+        found = compare(Profile(reference.profile.rows, seen), window, self._rules()).findings
         return [replace(each, importance=reference.importance.get(each.column)) for each in found]
 
     def pictures(self, model: str, column: str, number: int) -> tuple[Picture, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,9 @@ from blueprints.errors import Problem, UsageProblem
 from mlops.monitoring.performance.estimated import Calibration, Estimator, Losses, from_plain, to_plain
 from mlops.monitoring.performance.metrics import CLASSIFICATION, REGRESSION, metric
 from mlops.monitoring.profile import Profile
+from mlops.monitoring.profile.profile import arrow_table
 from mlops.monitoring.profile.storage import from_bytes, to_bytes
+from mlops.monitoring.service.segments import of_reference
 from mlops.monitoring.tests.ranks import area
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Reference:
         quality: None: no labels, or not defined.
         importance: Share of the output that each column explains, 0 to 1, where it is known.
         expected: Each metric on the reference.
+        segments: Profiles of ``region=EU`` and the like, watched beside all rows.
         estimator: What tells the performance of outputs without labels; None: too few labels to learn it.
     """
 
@@ -59,6 +62,7 @@ class Reference:
     importance: Mapping[str, float] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
     estimator: Estimator | None = None
+    segments: Mapping[str, Profile] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """For the artifact."""
@@ -71,6 +75,9 @@ class Reference:
                 "importance": dict(self.importance),
                 "expected": dict(self.expected),
                 "estimator": to_plain(self.estimator) if self.estimator else None,
+                "segments": {
+                    name: base64.b64encode(to_bytes(each)).decode() for name, each in self.segments.items()
+                },
             }
         )
 
@@ -90,7 +97,8 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
-            # An earlier release wrote neither of the last two.
+            # An earlier release wrote none of the last three.
+            segments = read.get("segments", {})
             plain = read.get("estimator")
             return cls(
                 read["task"],
@@ -99,6 +107,7 @@ class Reference:
                 read["importance"],
                 read.get("expected", {}),
                 from_plain(plain) if plain else None,
+                {name: from_bytes(base64.b64decode(each)) for name, each in segments.items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
@@ -112,6 +121,7 @@ def build_reference(
     labels: Any = None,
     task: Task = "classification",
     importance: Mapping[str, float] | None = None,
+    segments: Sequence[str] = (),
 ) -> Reference:
     """Sum up data that is as it should be.
 
@@ -122,11 +132,13 @@ def build_reference(
         labels: ``n`` true values; with them the quality is measured.
         task: Which quality metric.
         importance: By column, in any unit; negative ones count as none.
+        segments: Columns whose most frequent values are watched apart as well.
 
     Raises:
-        UsageProblem: Lengths differ.
+        UsageProblem: Lengths differ, or there is no such column.
     """
-    profile = Profile.of(features)
+    table = arrow_table(features)
+    profile = Profile.of(table)
     quality, expected, estimator = None, dict[str, float](), None
     if predictions is not None:
         scores = np.asarray(predictions, float)
@@ -138,6 +150,7 @@ def build_reference(
             )
         output = Profile.of({PREDICTION: scores})
         profile = Profile(profile.rows, {**profile.columns, **output.columns})
+        table = table.append_column(PREDICTION, [scores])
         if labels is not None:
             truth = np.asarray(labels, float)
             quality = measure(scores, truth, task)
@@ -149,7 +162,8 @@ def build_reference(
     weights = {name: max(0.0, float(value)) for name, value in (importance or {}).items()}
     total = sum(weights.values())
     shares = {name: value / total for name, value in weights.items()} if total else {}
-    return Reference(task, profile, quality, shares, expected, estimator)
+    parts = of_reference(table, segments, profile)
+    return Reference(task, profile, quality, shares, expected, estimator, parts)
 
 
 def attach_reference(environment: Environment, model: str, version: str, reference: Reference) -> None:
