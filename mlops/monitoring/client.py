@@ -163,9 +163,11 @@ class MonitorClient:
             for row in self._call("GET", f"/profile/{model}", params=asked)["pictures"]
         )  # fmt: skip
 
-    def performance(self, model: str, windows: int = 200) -> tuple[Point, ...]:
-        """The series of quality of the newest windows, oldest first."""
-        rows = self._call("GET", f"/performance/{model}", params={"limit": windows})["performance"]
+    def performance(self, model: str, windows: int = 200, segment: str = "") -> tuple[Point, ...]:
+        """The series of quality of the newest windows, of all rows or of a segment, oldest first."""
+        rows = self._call("GET", f"/performance/{model}", params={"limit": windows, "segment": segment})[
+            "performance"
+        ]
         return tuple(Point(**{**row, "start": _time(row["start"]), "end": _time(row["end"])}) for row in rows)
 
     def timeline(self, model: str) -> tuple[Event, ...]:

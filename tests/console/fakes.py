@@ -161,7 +161,7 @@ class FakeSession:
             fatigue=lambda: Fatigue(9, 1, 8, 0, 3.0, 5, 4, 1, 240.0),
             models=lambda: () if self.empty else self.watched.states,
             heat=lambda model, windows=60, segment="": self.watched.maps.get(segment, self.watched.heat),
-            performance=lambda model, windows=200: self.watched.quality,
+            performance=lambda model, windows=200, segment="": self.watched.of(segment),
             timeline=lambda model: self.watched.events,
             pictures=lambda model, column="", blocks=1: self.watched.pictures(column),
         )

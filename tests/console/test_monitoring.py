@@ -67,6 +67,8 @@ async def test_segments_have_maps_of_their_own(session: FakeSession) -> None:
         await pilot.press("s")
         await until(pilot, lambda: "How far from the reference in region=EU" in text_of(app))
         assert "reference above, newest window below" not in text_of(app), "those are of all rows"
+        assert "auc 0.726 in region=EU  estimated" in _whole(app.page)
+        assert "realised" not in _whole(app.page)
         await pilot.press("s")
         await until(pilot, lambda: "in region=US  7 features" in text_of(app))
         await pilot.press("s")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from mlops.monitoring.answers import Event, Heat, Picture, Point, Span, State
@@ -90,6 +90,11 @@ class Watched:
     heat: Heat = field(default_factory=heat)
     quality: tuple[Point, ...] = field(default_factory=quality)
     events: tuple[Event, ...] = field(default_factory=events)
+
+    def of(self, segment: str) -> tuple[Point, ...]:
+        """The series of a segment: estimates only."""
+        mine = (each for each in self.quality if not segment or each.kind == "estimated")
+        return tuple(replace(each, segment=segment, expected=None) if segment else each for each in mine)
 
     def pictures(self, column: str) -> tuple[Picture, ...]:
         """One column against its reference."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ class Detail:
     heat: Heat
     events: tuple[Event, ...]
     segment: str
+    quality: tuple[Point, ...]
 
 
 class MonitoringPage(ListPage):
@@ -262,6 +263,8 @@ class MonitoringPage(ListPage):
         tint, detail = self.colours, self._details.get(row.state.model)
         events = detail.events if detail else ()
         text = Text()
+        if detail and detail.segment:
+            row = replace(row, quality=detail.quality)
         first = row.series[-1].metric if row.series else ""
         for kind in ("realised", "estimated"):
             mine = [each for each in row.quality if (each.kind, each.metric) == (kind, first)]
@@ -287,7 +290,8 @@ def _sign(row: Row) -> Sign:
 
 
 def _detail(monitor: MonitorClient, model: str, segment: str) -> Detail:
-    return Detail(monitor.heat(model, _WINDOWS, segment), monitor.timeline(model), segment)
+    quality = monitor.performance(model, _WINDOWS, segment) if segment else ()
+    return Detail(monitor.heat(model, _WINDOWS, segment), monitor.timeline(model), segment, quality)
 
 
 def _quality(row: Row) -> str:

@@ -125,7 +125,8 @@ class Api:
     async def performance(self, request: Request) -> Response:
         """The series of quality of the newest windows."""
         model, limit = request.path_params["model"], _most(request, "limit", 200)
-        found = await run_in_threadpool(series.newest, self._store, model, limit)
+        segment = request.query_params.get("segment", "")
+        found = await run_in_threadpool(series.newest, self._store, model, limit, segment)
         return JSONResponse({"performance": [_document(asdict(each)) for each in found]})
 
     async def heat(self, request: Request) -> Response:

@@ -148,14 +148,15 @@ class Monitor:
             made = [Block(model, version, start, end, profile)]
             window = self._with_earlier(model, version, "", profile)
             findings += self._compared(reference, window)
-            parts = segments.of_window(read.table, reference.segments)
+            apart = segments.of_window(read.table, reference.segments)
+            parts = segments.profiles(apart, reference.segments)
             made += [Block(model, version, start, end, part, name) for name, part in parts.items()]
             sums = {name: self._with_earlier(model, version, name, part) for name, part in parts.items()}
             findings += segments.compared(reference.segments, sums, self._rules())
             broken = check(reference.profile, profile, read, rows)
             findings += broken.findings
             invalid = dict(broken.invalid)
-            seen = self._estimated(reference, rows, version, (start, end))
+            seen = self._estimated(reference, {"": read.table, **apart}, version, (start, end))
             moved = any(each.found for each in findings if each.family in ("drift", "missing"))
             words = knowledge(len(rows), 0, inputs_moved=moved, estimated=bool(seen)).sentence
         record = Window(model, version, start, end, len(rows), invalid=invalid)
@@ -178,12 +179,19 @@ class Monitor:
             ),
         }
 
-    def _estimated(self, reference: Reference, rows: Any, version: str, span: Span) -> list[Point]:
-        """How good the outputs are to be expected, labels or not."""
+    @staticmethod
+    def _estimated(reference: Reference, parts: Mapping[str, Any], version: str, span: Span) -> list[Point]:
+        """How good the outputs of all rows and of each segment are to be expected, labels or not."""
         if reference.estimator is None:
             return []
-        found = reference.estimator.estimates(rows.column("score").to_numpy())
-        return series.points("estimated", found, reference.expected, version, span, len(rows))
+        made: list[Point] = []
+        for segment, rows in parts.items():
+            found = reference.estimator.estimates(rows.column(PREDICTION).to_numpy())
+            # What the reference had was of all rows.
+            expected = {} if segment else reference.expected
+            points = series.points("estimated", found, expected, version, span, len(rows))
+            made += [replace(each, segment=segment) for each in points]
+        return made
 
     def _with_earlier(self, model: str, version: str, segment: str, block: Profile) -> Profile:
         """The window that ends with a new block."""

@@ -40,22 +40,32 @@ def of_reference(table: Any, by: Sequence[str], like: Profile) -> dict[str, Prof
     return found
 
 
-def of_window(table: Any, references: Mapping[str, Profile]) -> dict[str, Profile]:
-    """The profile of each segment that the reference has, where the window has rows enough."""
+def of_window(table: Any, references: Mapping[str, Profile]) -> dict[str, Any]:
+    """The rows of each segment that the reference has, where the window has enough of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found: dict[str, Profile] = {}
-    for segment, reference in references.items():
+    found: dict[str, Any] = {}
+    for segment in references:
         column, _, value = segment.partition("=")
         if column not in table.column_names:
             continue
         texts = pc.fill_null(pc.cast(table[column], pa.string()), "(missing)")
         rows = table.filter(pc.equal(texts, value))
         if len(rows) >= LEAST_ROWS:
-            known = [name for name in rows.column_names if name in reference.columns]
-            found[segment] = Profile.of(rows.select(known), like=reference)
+            found[segment] = rows
     return found
+
+
+def profiles(rows: Mapping[str, Any], references: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The profile of each segment's rows, counted like its reference."""
+    return {
+        segment: Profile.of(
+            each.select([name for name in each.column_names if name in references[segment].columns]),
+            like=references[segment],
+        )
+        for segment, each in rows.items()
+    }
 
 
 def compared(

@@ -81,20 +81,20 @@ def write(connection: sa.Connection, model: str, made: Iterable[Point]) -> None:
         connection.execute(SERIES.insert(), rows)
 
 
-def newest(store: AlertStore, model: str, limit: int) -> list[Point]:
-    """The newest ``limit`` points of each series, oldest first."""
+def newest(store: AlertStore, model: str, limit: int, segment: str = "") -> list[Point]:
+    """The newest ``limit`` points of each series of a segment (of all rows), oldest first."""
     query = (
         sa.select(*(SERIES.c[name] for name in Point.__dataclass_fields__))
-        .where(SERIES.c.model == model)
+        .where((SERIES.c.model == model) & (SERIES.c.segment == segment))
         .order_by(SERIES.c.id.desc())
         .limit(limit * _MOST)
     )
     with store.reading() as connection:
         found = [Point(**row) for row in connection.execute(query).mappings()]
     kept: list[Point] = []
-    seen: dict[tuple[str, str, str], int] = {}
+    seen: dict[tuple[str, str], int] = {}
     for each in found:
-        name = (each.kind, each.metric, each.segment)
+        name = (each.kind, each.metric)
         seen[name] = seen.get(name, 0) + 1
         if seen[name] <= limit:
             kept.append(replace(each, start=aware(each.start), end=aware(each.end)))

@@ -13,8 +13,7 @@ import pytest
 from blueprints.alerting import AlertsSpec
 from blueprints.errors import UsageProblem
 from mlops.monitoring.alerts.policy import causes, covered_by
-from mlops.monitoring.profile import Profile
-from mlops.monitoring.service import segments, views
+from mlops.monitoring.service import segments, series, views
 from mlops.monitoring.service.monitor import Monitor
 from mlops.monitoring.service.reference import Reference, build_reference
 from mlops.monitoring.tests import Rules
@@ -34,9 +33,10 @@ def rows(seed: int, number: int, moved: float = 0.0) -> Any:
 
 def reference() -> Reference:
     values = rows(1, 20_000)
-    return build_reference(
-        {"x": values[:, 0], "y": values[:, 1]}, values.sum(axis=1), task="regression", segments=("x",)
-    )
+    columns, outputs = {"x": values[:, 0], "y": values[:, 1]}, values.sum(axis=1)
+    # The larger the output, the further off.
+    labels = outputs * np.random.default_rng(2).normal(1, 0.3, len(outputs))
+    return build_reference(columns, outputs, labels, task="regression", segments=("x",))
 
 
 def test_a_reference_keeps_the_frequent_values_and_reads_them_back() -> None:
@@ -60,7 +60,7 @@ def test_what_a_small_segment_shows_is_found_in_it_alone() -> None:
         quiet, moved = (rows(100 + seed, 2000, by) for by in (0.0, 1.0))
         for values, found in ((quiet, False), (moved, True)):
             table = pa.table({"x": values[:, 0], "y": values[:, 1]})
-            windows = segments.of_window(table, made.segments)
+            windows = segments.profiles(segments.of_window(table, made.segments), made.segments)
             assert set(windows) == {"x=0", "x=1"}
             seen = {
                 (each.segment, each.column)
@@ -101,6 +101,11 @@ def test_the_monitor_keeps_findings_and_maps_of_segments(tmp_path: Path) -> None
     ]
     assert [each.state for each in told] == ["firing"]
     assert told[0].summary.startswith("x=1: y")
+    points = series.newest(store, "m", 10, "x=1")
+    assert {each.metric for each in points} == {"rmse", "mae"}
+    errors = [each.value or 0 for each in points if each.metric == "rmse"]
+    assert min(errors[2:]) > max(errors[:2]), "its outputs moved to where the model errs more"
+    assert {each.segment for each in series.newest(store, "m", 10)} == {""}
     rest = dict(zip(whole.columns, whole.levels, strict=True))["y"]
     assert max(level or 0 for level in rest) < (levels[-1] or 0)
 
@@ -122,4 +127,4 @@ def test_a_window_without_the_column_or_with_few_rows_says_nothing() -> None:
     assert segments.of_window(pa.table({"y": [1.0]}), made.segments) == {}
     few = pa.table({"x": [1.0] * 10 + [0.0] * 100, "y": np.zeros(110)})
     assert set(segments.of_window(few, made.segments)) == {"x=0"}
-    assert isinstance(segments.of_window(few, made.segments)["x=0"], Profile)
+    assert len(segments.of_window(few, made.segments)["x=0"]) == 100
