@@ -31,6 +31,7 @@ class Source:
         target: Column to predict.
         time: Column that says when a row happened (aware datetimes).
         known: Column that says when its label was known.
+        segments: Columns whose values are watched apart.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Source:
     target: str
     time: str = "_time"
     known: str = "_known"
+    segments: tuple[str, ...] = ()
 
 
 def _pandas() -> Any:
@@ -110,7 +112,10 @@ def flights(wanted: tuple[int, ...]) -> Source:
         rows[name] = rows[name].astype("float64")
     parts = tuple((f"2013-{month:02d}", rows[rows["month"] == month]) for month in wanted)
     train = rows[rows["month"] <= 3]
-    return Source("flights-delay", identity, "classification", train, parts, (*_NUMBERS, *_WORDS), "late")
+    features = (*_NUMBERS, *_WORDS)
+    return Source(
+        "flights-delay", identity, "classification", train, parts, features, "late", segments=("origin",)
+    )
 
 
 def _folder() -> Path:

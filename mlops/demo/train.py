@@ -55,6 +55,7 @@ def train(environment: Environment, source: Source) -> str:
                 unseen[source.target].tolist(),
                 source.task,
                 _log_importance(mlflow, model, source, unseen),
+                source.segments,
             )
             mlflow.log_text(reference.to_json(), ARTIFACT)
             info = mlflow.sklearn.log_model(
