@@ -28,6 +28,15 @@ def newest(labels: Any) -> Any:
     return last.rename_columns(["id", "label"])
 
 
+def in_order(rows: Any, joined: Any) -> tuple[Any, Any]:
+    """Joined rows in the order of ``rows``, for a join has none, and where in ``rows`` each stands."""
+    import pyarrow.compute as pc
+
+    places = pc.index_in(joined["id"], value_set=rows["id"].combine_chunks()).to_numpy()
+    order = np.argsort(places, kind="stable")
+    return joined.take(order), places[order]
+
+
 def judged(reference: Reference | None, joined: Any) -> Finding | None:
     """Whether the model was worse than on the reference: one-sided, by the standard errors of both (Wald).
 

@@ -12,6 +12,8 @@ from functools import partial, reduce
 from operator import add
 from typing import Any
 
+import numpy as np
+
 from blueprints.environment import Environment, StorageRef
 from blueprints.errors import Problem
 from blueprints.spec import MonitoringSpec
@@ -19,6 +21,7 @@ from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
+from mlops.monitoring.performance.attribution import explained, grouped, losses
 from mlops.monitoring.performance.concept.watch import ConceptWatch
 from mlops.monitoring.performance.knowable import knowledge
 from mlops.monitoring.profile import Profile
@@ -26,7 +29,7 @@ from mlops.monitoring.quality import check
 from mlops.monitoring.service import blocks, segments, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
-from mlops.monitoring.service.labels import judged, newest
+from mlops.monitoring.service.labels import in_order, judged, newest
 from mlops.monitoring.service.reference import ARTIFACT, PREDICTION, Reference
 from mlops.monitoring.service.rows import columns
 from mlops.monitoring.tests import Rules, compare
@@ -273,17 +276,27 @@ class Monitor:
         """One window whose labels have come."""
         version, span = _version(rows), _span(rows)
         reference = self._reference(model, version)
+        joined, at = in_order(rows, joined)
         finding = judged(reference, joined)
         window = Window(
             model, version, *span, len(rows), kind="labels", labelled=len(joined),
             metric=finding.test if finding else "", quality=finding.statistic if finding else None,
         )  # fmt: skip
         seen: list[Point] = []
-        findings = [finding] if finding else []
+        findings: list[Finding] = []
         if reference is not None:
             scores, labels = (joined.column(name).to_numpy().astype(float) for name in ("score", "label"))
-            found = series.measured(reference, scores, labels)
-            seen = series.points("realised", found, reference.expected, version, span, len(rows), len(joined))
+            apart = segments.places(columns(rows, reference.profile).table.take(at), reference.segments)
+            for segment, mine in {"": np.arange(len(joined)), **apart}.items():
+                found = series.measured(reference, scores[mine], labels[mine])
+                expected = {} if segment else reference.expected
+                made = series.points("realised", found, expected, version, span, len(rows), len(mine))
+                seen += [replace(each, segment=segment) for each in made]
+            lost = losses(scores, labels, reference.task)
+            why = explained(reference.groups, grouped(lost, apart)) if lost is not None else ""
+            if finding is not None and finding.found and why:
+                finding = replace(finding, sentence=f"{finding.sentence}; {why}")
+            findings += [finding] if finding else []
             watch = self._watch(model, version)
             concept = watch.update(scores, labels, reference.task)
             findings += [concept] if concept else []

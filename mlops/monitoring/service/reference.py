@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from blueprints.errors import Problem, UsageProblem
+from mlops.monitoring.performance.attribution import Group, grouped, losses
 from mlops.monitoring.performance.estimated import Calibration, Estimator, Losses, from_plain, to_plain
 from mlops.monitoring.performance.metrics import CLASSIFICATION, REGRESSION, metric
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.profile.profile import arrow_table
 from mlops.monitoring.profile.storage import from_bytes, to_bytes
-from mlops.monitoring.service.segments import of_reference
+from mlops.monitoring.service.segments import of_reference, places
 from mlops.monitoring.tests.ranks import area
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Reference:
         importance: Share of the output that each column explains, 0 to 1, where it is known.
         expected: Each metric on the reference.
         segments: Profiles of ``region=EU`` and the like, watched beside all rows.
+        groups: Mean loss of all rows (``""``) and of each segment, to tell later where it grew.
         estimator: What tells the performance of outputs without labels; None: too few labels to learn it.
     """
 
@@ -63,6 +65,7 @@ class Reference:
     expected: Mapping[str, float] = field(default_factory=dict)
     estimator: Estimator | None = None
     segments: Mapping[str, Profile] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """For the artifact."""
@@ -78,6 +81,7 @@ class Reference:
                 "segments": {
                     name: base64.b64encode(to_bytes(each)).decode() for name, each in self.segments.items()
                 },
+                "groups": {name: [each.rows, each.loss] for name, each in self.groups.items()},
             }
         )
 
@@ -97,7 +101,7 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
-            # An earlier release wrote none of the last three.
+            # An earlier release wrote none of the last four.
             segments = read.get("segments", {})
             plain = read.get("estimator")
             return cls(
@@ -108,6 +112,7 @@ class Reference:
                 read.get("expected", {}),
                 from_plain(plain) if plain else None,
                 {name: from_bytes(base64.b64decode(each)) for name, each in segments.items()},
+                {name: Group(*each) for name, each in read.get("groups", {}).items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
@@ -140,6 +145,7 @@ def build_reference(
     table = arrow_table(features)
     profile = Profile.of(table)
     quality, expected, estimator = None, dict[str, float](), None
+    lost: Floats | None = None
     if predictions is not None:
         scores = np.asarray(predictions, float)
         if scores.shape != (profile.rows,):
@@ -159,11 +165,13 @@ def build_reference(
             expected = {name: each.value for name, each in found.items() if each.defined}
             fit = Calibration.fit if task == "classification" else Losses.fit
             estimator = fit(scores, truth)
+            lost = losses(scores, truth, task)
     weights = {name: max(0.0, float(value)) for name, value in (importance or {}).items()}
     total = sum(weights.values())
     shares = {name: value / total for name, value in weights.items()} if total else {}
     parts = of_reference(table, segments, profile)
-    return Reference(task, profile, quality, shares, expected, estimator, parts)
+    groups = {} if lost is None else grouped(lost, places(table, parts))
+    return Reference(task, profile, quality, shares, expected, estimator, parts, groups)
 
 
 def attach_reference(environment: Environment, model: str, version: str, reference: Reference) -> None:

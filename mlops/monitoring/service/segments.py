@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from blueprints.errors import UsageProblem
 from mlops.monitoring.finding import Finding
@@ -40,21 +43,26 @@ def of_reference(table: Any, by: Sequence[str], like: Profile) -> dict[str, Prof
     return found
 
 
-def of_window(table: Any, references: Mapping[str, Profile]) -> dict[str, Any]:
-    """The rows of each segment that the reference has, where the window has enough of them."""
+def places(table: Any, references: Iterable[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """Where in an Arrow table the rows of each segment stand, if it has enough of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found: dict[str, Any] = {}
+    found: dict[str, npt.NDArray[np.int64]] = {}
     for segment in references:
         column, _, value = segment.partition("=")
         if column not in table.column_names:
             continue
         texts = pc.fill_null(pc.cast(table[column], pa.string()), "(missing)")
-        rows = table.filter(pc.equal(texts, value))
+        rows = np.flatnonzero(pc.equal(texts, value).to_numpy())
         if len(rows) >= LEAST_ROWS:
             found[segment] = rows
     return found
+
+
+def of_window(table: Any, references: Iterable[str]) -> dict[str, Any]:
+    """The rows of each segment that the reference has, where the window has enough of them."""
+    return {segment: table.take(rows) for segment, rows in places(table, references).items()}
 
 
 def profiles(rows: Mapping[str, Any], references: Mapping[str, Profile]) -> dict[str, Profile]:

@@ -3,6 +3,7 @@ not told again for each segment."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,31 @@ def test_the_monitor_keeps_findings_and_maps_of_segments(tmp_path: Path) -> None
     assert {each.segment for each in series.newest(store, "m", 10)} == {""}
     rest = dict(zip(whole.columns, whole.levels, strict=True))["y"]
     assert max(level or 0 for level in rest) < (levels[-1] or 0)
+
+
+def test_labels_tell_how_good_a_segment_is_and_where_the_loss_grew(tmp_path: Path) -> None:
+    watching: Monitor = monitor(tmp_path, {"m": reference().to_json()})
+    watching._spec = watching._spec.model_copy(update={"window_rows": 2000})
+    made = environment(tmp_path)
+    log = PredictionLog(tmp_path / "labels", made)
+    for window, worse in enumerate((False, True, True)):
+        values = rows(400 + window, 2000)
+        send(tmp_path, made, f"w{window}", values)
+        outputs = values.sum(axis=1)
+        truth = outputs * np.random.default_rng(500 + window).normal(1, 0.3, 2000)
+        truth = truth + (values[:, 0] == 1) * 3.0 * worse
+        # They come in any order.
+        order = np.random.default_rng(window).permutation(2000)
+        log.label("m", [f"w{window}-{row}" for row in order], truth[order].tolist())
+    log.flush()
+    assert watching.look_at_all() == {}
+    store = watching._book.store
+    realised = [each for each in series.newest(store, "m", 10, "x=1") if each.kind == "realised"]
+    rmse = [each.value or 0 for each in realised if each.metric == "rmse"]
+    assert rmse[0] < 1 < 2.5 < rmse[1]
+    (worst,) = (each for each in store.alerts() if each.kind == "performance")
+    assert worst.state == "firing"
+    assert re.search(r"; \d+% of it is in x=1, (9|10|11)% of the rows", worst.summary), worst.summary
 
 
 def test_what_all_rows_show_covers_the_same_in_a_segment() -> None:
