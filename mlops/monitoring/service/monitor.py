@@ -21,6 +21,7 @@ from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
+from mlops.monitoring.performance import fairness
 from mlops.monitoring.performance.attribution import explained, grouped, losses
 from mlops.monitoring.performance.concept.watch import ConceptWatch
 from mlops.monitoring.performance.knowable import knowledge
@@ -156,6 +157,12 @@ class Monitor:
             made += [Block(model, version, start, end, part, name) for name, part in parts.items()]
             sums = {name: self._with_earlier(model, version, name, part) for name, part in parts.items()}
             findings += segments.compared(reference.segments, sums, self._rules())
+            if reference.rates:
+                known = segments.places(read.table, [name for name in reference.rates if name])
+                scores = read.table[PREDICTION].to_numpy()
+                findings += fairness.compared(
+                    reference.rates, fairness.by_group(scores, None, known), labelled=False
+                )
             broken = check(reference.profile, profile, read, rows)
             findings += broken.findings
             invalid = dict(broken.invalid)
@@ -297,6 +304,11 @@ class Monitor:
             if finding is not None and finding.found and why:
                 finding = replace(finding, sentence=f"{finding.sentence}; {why}")
             findings += [finding] if finding else []
+            if reference.rates:
+                known = {name: mine for name, mine in apart.items() if name in reference.rates}
+                findings += fairness.compared(
+                    reference.rates, fairness.by_group(scores, labels, known), labelled=True
+                )
             watch = self._watch(model, version)
             concept = watch.update(scores, labels, reference.task)
             findings += [concept] if concept else []

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from blueprints.errors import Problem, UsageProblem
 from mlops.monitoring.performance.attribution import Group, grouped, losses
 from mlops.monitoring.performance.estimated import Calibration, Estimator, Losses, from_plain, to_plain
+from mlops.monitoring.performance.fairness import Rates, by_group
 from mlops.monitoring.performance.metrics import CLASSIFICATION, REGRESSION, metric
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.profile.profile import arrow_table
@@ -55,6 +56,7 @@ class Reference:
         expected: Each metric on the reference.
         segments: Profiles of ``region=EU`` and the like, watched beside all rows.
         groups: Mean loss of all rows (``""``) and of each segment, to tell later where it grew.
+        rates: Of all rows (``""``) and of each group that has to be treated alike.
         estimator: What tells the performance of outputs without labels; None: too few labels to learn it.
     """
 
@@ -66,6 +68,7 @@ class Reference:
     estimator: Estimator | None = None
     segments: Mapping[str, Profile] = field(default_factory=dict)
     groups: Mapping[str, Group] = field(default_factory=dict)
+    rates: Mapping[str, Rates] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """For the artifact."""
@@ -81,6 +84,7 @@ class Reference:
                 "segments": {
                     name: base64.b64encode(to_bytes(each)).decode() for name, each in self.segments.items()
                 },
+                "rates": {name: asdict(each) for name, each in self.rates.items()},
                 "groups": {name: [each.rows, each.loss] for name, each in self.groups.items()},
             }
         )
@@ -101,7 +105,7 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
-            # An earlier release wrote none of the last four.
+            # An earlier release wrote none of the last five.
             segments = read.get("segments", {})
             plain = read.get("estimator")
             return cls(
@@ -113,6 +117,10 @@ class Reference:
                 from_plain(plain) if plain else None,
                 {name: from_bytes(base64.b64decode(each)) for name, each in segments.items()},
                 {name: Group(*each) for name, each in read.get("groups", {}).items()},
+                {
+                    name: Rates(**{measure: tuple(pair) for measure, pair in each.items()})
+                    for name, each in read.get("rates", {}).items()
+                },
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
@@ -127,6 +135,7 @@ def build_reference(
     task: Task = "classification",
     importance: Mapping[str, float] | None = None,
     segments: Sequence[str] = (),
+    fairness: Sequence[str] = (),
 ) -> Reference:
     """Sum up data that is as it should be.
 
@@ -138,6 +147,7 @@ def build_reference(
         task: Which quality metric.
         importance: By column, in any unit; negative ones count as none.
         segments: Columns whose most frequent values are watched apart as well.
+        fairness: Columns whose values are groups that a classifier has to treat alike; segments, too.
 
     Raises:
         UsageProblem: Lengths differ, or there is no such column.
@@ -146,6 +156,7 @@ def build_reference(
     profile = Profile.of(table)
     quality, expected, estimator = None, dict[str, float](), None
     lost: Floats | None = None
+    segments = tuple(dict.fromkeys((*segments, *fairness)))
     if predictions is not None:
         scores = np.asarray(predictions, float)
         if scores.shape != (profile.rows,):
@@ -171,7 +182,12 @@ def build_reference(
     shares = {name: value / total for name, value in weights.items()} if total else {}
     parts = of_reference(table, segments, profile)
     groups = {} if lost is None else grouped(lost, places(table, parts))
-    return Reference(task, profile, quality, shares, expected, estimator, parts, groups)
+    rates: dict[str, Rates] = {}
+    if fairness and task == "classification" and predictions is not None:
+        named = [name for name in parts if name.partition("=")[0] in fairness]
+        known = None if labels is None else np.asarray(labels, float)
+        rates = by_group(np.asarray(predictions, float), known, places(table, named))
+    return Reference(task, profile, quality, shares, expected, estimator, parts, groups, rates)
 
 
 def attach_reference(environment: Environment, model: str, version: str, reference: Reference) -> None:

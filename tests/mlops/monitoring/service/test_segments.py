@@ -136,6 +136,37 @@ def test_labels_tell_how_good_a_segment_is_and_where_the_loss_grew(tmp_path: Pat
     assert re.search(r"; \d+% of it is in x=1, (9|10|11)% of the rows", worst.summary), worst.summary
 
 
+def test_groups_that_came_apart_are_a_finding_of_the_monitor(tmp_path: Path) -> None:
+    def made_of(seed: int, number: int, apart: float) -> tuple[Any, Any]:
+        random = np.random.default_rng(seed)
+        x = (random.random(number) < 0.3).astype(float)
+        values = np.column_stack([x, random.normal(size=number)])
+        return values, np.clip(0.5 + 0.2 * random.normal(size=number) - apart * x, 0, 1)
+
+    values, scores = made_of(7, 20_000, 0.0)
+    labels = (np.random.default_rng(8).random(20_000) < scores).astype(float)
+    columns = {"x": values[:, 0], "y": values[:, 1]}
+    made = build_reference(columns, scores, labels, fairness=("x",))
+    assert set(made.rates) == {"", "x=0", "x=1"}
+    assert Reference.from_json(made.to_json()).rates == made.rates
+    watching: Monitor = monitor(tmp_path, {"m": made.to_json()})
+    watching._spec = watching._spec.model_copy(update={"window_rows": 2000})
+    where = environment(tmp_path)
+    for window, apart in enumerate((0.0, 0.15, 0.15)):
+        values, scores = made_of(600 + window, 2000, apart)
+        log = PredictionLog(tmp_path / "log" / f"w{window}", where)
+        ids = [f"w{window}-{row}" for row in range(2000)]
+        log.append("m", "1", "champion", Call(ids[0]), batch(ids, values), Outputs(scores), 0.001)
+        log.label("m", ids, (np.random.default_rng(window).random(2000) < scores).tolist())
+        log.flush()
+    assert watching.look_at_all() == {}
+    told = {each.segment: each for each in watching._book.store.alerts() if each.kind == "fairness"}
+    assert told["x=1"].state == "firing"
+    assert "of its rows are" in told["x=1"].summary
+    assert "on the reference" in told["x=1"].summary
+    assert told["x=1"].severity == "ticket"
+
+
 def test_what_all_rows_show_covers_the_same_in_a_segment() -> None:
     whole = alert(1)
     part = replace(whole, id=2, segment="x=1")
