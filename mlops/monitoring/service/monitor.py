@@ -6,13 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial, reduce
 from operator import add
 from typing import Any
-
-import numpy as np
 
 from blueprints.environment import Environment, StorageRef
 from blueprints.errors import Problem
@@ -21,22 +18,15 @@ from mlops.data.tables import folder, location, options
 from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
-from mlops.monitoring.performance import fairness
-from mlops.monitoring.performance.attribution import explained, grouped, losses
 from mlops.monitoring.performance.concept.watch import ConceptWatch
-from mlops.monitoring.performance.knowable import knowledge
 from mlops.monitoring.profile import Profile
-from mlops.monitoring.quality import check
-from mlops.monitoring.service import blocks, segments, series
+from mlops.monitoring.service import analysis, blocks, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
-from mlops.monitoring.service.labels import in_order, judged, newest
-from mlops.monitoring.service.reference import ARTIFACT, PREDICTION, Reference
-from mlops.monitoring.service.rows import columns
-from mlops.monitoring.tests import Rules, compare
+from mlops.monitoring.service.labels import newest
+from mlops.monitoring.service.reference import ARTIFACT, Reference
 from mlops.tracking.client import TrackingClient
 
-Span = tuple[datetime | None, datetime | None]
 log = logging.getLogger(__name__)
 _LABELLED = 0.5
 """Share of a window's rows whose labels must be known before its quality is judged."""
@@ -141,41 +131,21 @@ class Monitor:
         version = _version(rows)
         reference = self._reference(model, version)
         start, end = _span(rows)
-        findings: list[Finding] = []
-        made: list[Block] = []
-        invalid: dict[str, int] = {}
-        seen: list[Point] = []
-        words = ""
+        seen = None
         if reference is not None:
-            read = columns(rows, reference.profile)
-            profile = Profile.of(read.table, like=reference.profile)
-            made = [Block(model, version, start, end, profile)]
-            window = self._with_earlier(model, version, "", profile)
-            findings += self._compared(reference, window)
-            apart = segments.of_window(read.table, reference.segments)
-            parts = segments.profiles(apart, reference.segments)
-            made += [Block(model, version, start, end, part, name) for name, part in parts.items()]
-            sums = {name: self._with_earlier(model, version, name, part) for name, part in parts.items()}
-            findings += segments.compared(reference.segments, sums, self._rules())
-            if reference.rates:
-                known = segments.places(read.table, [name for name in reference.rates if name])
-                scores = read.table[PREDICTION].to_numpy()
-                findings += fairness.compared(
-                    reference.rates, fairness.by_group(scores, None, known), labelled=False
-                )
-            broken = check(reference.profile, profile, read, rows)
-            findings += broken.findings
-            invalid = dict(broken.invalid)
-            seen = self._estimated(reference, {"": read.table, **apart}, version, (start, end))
-            moved = any(each.found for each in findings if each.family in ("drift", "missing"))
-            words = knowledge(len(rows), 0, inputs_moved=moved, estimated=bool(seen)).sentence
-        record = Window(model, version, start, end, len(rows), invalid=invalid)
+            earlier = partial(self._with_earlier, model, version)
+            seen = analysis.of_rows(
+                reference, rows, version, (start, end), earlier, self._spec.false_alarm_rate
+            )
+        record = Window(model, version, start, end, len(rows), invalid=seen.invalid if seen else {})
 
         def keep(connection: Any) -> None:
-            blocks.write(connection, made)
-            series.write(connection, model, seen)
+            if seen is not None:
+                made = (Block(model, version, start, end, p, name) for name, p in seen.profiles.items())
+                blocks.write(connection, made)
+                series.write(connection, model, seen.points)
 
-        self._book.record(findings, record, places, keep)
+        self._book.record(seen.findings if seen else [], record, places, keep)
         self.states = {
             **self.states,
             model: State(
@@ -184,24 +154,10 @@ class Monitor:
                 "",
                 reference is not None,
                 behind,
-                words,
+                seen.words if seen else "",
                 tuple(reference.segments) if reference else (),
             ),
         }
-
-    @staticmethod
-    def _estimated(reference: Reference, parts: Mapping[str, Any], version: str, span: Span) -> list[Point]:
-        """How good the outputs of all rows and of each segment are to be expected, labels or not."""
-        if reference.estimator is None:
-            return []
-        made: list[Point] = []
-        for segment, rows in parts.items():
-            found = reference.estimator.estimates(rows.column(PREDICTION).to_numpy())
-            # What the reference had was of all rows.
-            expected = {} if segment else reference.expected
-            points = series.points("estimated", found, expected, version, span, len(rows))
-            made += [replace(each, segment=segment) for each in points]
-        return made
 
     def _with_earlier(self, model: str, version: str, segment: str, block: Profile) -> Profile:
         """The window that ends with a new block."""
@@ -209,15 +165,6 @@ class Monitor:
         earlier = blocks.newest(self._book.store, model, version, segment, more) if more else []
         same = [each.profile for each in earlier if each.profile.columns.keys() == block.columns.keys()]
         return reduce(add, [*same, block])
-
-    def _rules(self) -> Rules:
-        return Rules(alpha=self._spec.false_alarm_rate, predictions=frozenset({PREDICTION}), extra=False)
-
-    def _compared(self, reference: Reference, window: Profile) -> list[Finding]:
-        # What the log redacts is no column of the window, and nothing can be said of it.
-        seen = {name: each for name, each in reference.profile.columns.items() if name in window.columns}
-        found = compare(Profile(reference.profile.rows, seen), window, self._rules()).findings
-        return [replace(each, importance=reference.importance.get(each.column)) for each in found]
 
     def pictures(self, model: str, column: str, number: int) -> tuple[Picture, ...]:
         """The newest blocks of a model against the reference of the version that last answered, as shares of
@@ -227,7 +174,7 @@ class Monitor:
         kept = blocks.newest(self._book.store, model, state.version, limit=number) if state else []
         if reference is None or not kept:
             return ()
-        findings = self._compared(reference, blocks.summed(kept))
+        findings = analysis.drift(reference, blocks.summed(kept), self._spec.false_alarm_rate)
         return tuple(
             Picture(each.column, each.family, each.effect, each.reference, each.current)
             for each in findings
@@ -283,38 +230,18 @@ class Monitor:
         """One window whose labels have come."""
         version, span = _version(rows), _span(rows)
         reference = self._reference(model, version)
-        joined, at = in_order(rows, joined)
-        finding = judged(reference, joined)
+        findings: list[Finding] = []
+        points: list[Point] = []
+        if reference is not None:
+            watch = self._watch(model, version)
+            findings, points = analysis.of_labels(reference, rows, joined, version, span, watch)
+            places = {**places, f"concept:{model}": watch.to_text()}
+        worse = next((each for each in findings if each.family == "performance"), None)
         window = Window(
             model, version, *span, len(rows), kind="labels", labelled=len(joined),
-            metric=finding.test if finding else "", quality=finding.statistic if finding else None,
+            metric=worse.test if worse else "", quality=worse.statistic if worse else None,
         )  # fmt: skip
-        seen: list[Point] = []
-        findings: list[Finding] = []
-        if reference is not None:
-            scores, labels = (joined.column(name).to_numpy().astype(float) for name in ("score", "label"))
-            apart = segments.places(columns(rows, reference.profile).table.take(at), reference.segments)
-            for segment, mine in {"": np.arange(len(joined)), **apart}.items():
-                found = series.measured(reference, scores[mine], labels[mine])
-                expected = {} if segment else reference.expected
-                made = series.points("realised", found, expected, version, span, len(rows), len(mine))
-                seen += [replace(each, segment=segment) for each in made]
-            lost = losses(scores, labels, reference.task)
-            why = explained(reference.groups, grouped(lost, apart)) if lost is not None else ""
-            if finding is not None and finding.found and why:
-                finding = replace(finding, sentence=f"{finding.sentence}; {why}")
-            findings += [finding] if finding else []
-            if reference.rates:
-                known = {name: mine for name, mine in apart.items() if name in reference.rates}
-                findings += fairness.compared(
-                    reference.rates, fairness.by_group(scores, labels, known), labelled=True
-                )
-            watch = self._watch(model, version)
-            concept = watch.update(scores, labels, reference.task)
-            findings += [concept] if concept else []
-            places = {**places, f"concept:{model}": watch.to_text()}
-        keep = partial(series.write, model=model, made=seen)
-        self._book.record(findings, window, places, keep)
+        self._book.record(findings, window, places, partial(series.write, model=model, made=points))
 
     def _watch(self, model: str, version: str) -> ConceptWatch:
         """Where the watch of the concept stands; another version begins anew."""
