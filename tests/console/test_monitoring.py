@@ -12,6 +12,7 @@ from tests.console.fakes import FakeSession
 from tests.console.test_console import app_of, console, go, text_of, until
 from tests.console.test_deployments import told
 from tests.console.watched import heat
+from tui.widgets.charts import coarser
 
 
 @pytest.fixture
@@ -78,6 +79,16 @@ async def test_segments_have_maps_of_their_own(session: FakeSession) -> None:
         await until(pilot, lambda: not app.page.table.selected.state.segments)  # type: ignore[union-attr]
         await pilot.press("s")
         await until(pilot, lambda: "has no segments" in told(app))
+
+
+def test_neighbouring_bins_of_a_number_are_joined_and_categories_are_not() -> None:
+    labels = [f"{at} – {at + 1}" for at in range(40)]
+    names, was, now = coarser(labels, [0.025] * 40, [0.0] * 39 + [1.0])
+    assert names[0] == "0 – 4"
+    assert len(names) == 10
+    assert (sum(was), now[-1]) == (pytest.approx(1.0), 1.0)
+    words = [f"word {at}" for at in range(40)]
+    assert coarser(words, [0.025] * 40, [0.025] * 40)[0] == words
 
 
 async def test_more_features_than_fit_are_scrolled_to(session: FakeSession) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from tui.commands_registry import LISTS, Command, bindings
 from tui.screens.page import ListPage, facts
 from tui.widgets import symbols
-from tui.widgets.charts import paired_bars
+from tui.widgets.charts import coarser, paired_bars
 from tui.widgets.virtual_table import Column
 from tui.widgets.words import ago, moment, number, seconds
 
@@ -253,32 +253,3 @@ def _of_model(row: Alert) -> list[tuple[str, str]]:
         (row.statistic, f"{number(row.value)} (alerts from {number(row.threshold)}, p {row.p_value:.2g})"),
         ("window", f"{moment(row.window_start)} to {moment(row.window_end)}, {number(row.window_rows)} rows"),
     ]
-
-
-_BINS = 11
-
-
-def coarser(
-    labels: Sequence[str], was: Sequence[float], now: Sequence[float]
-) -> tuple[list[str], list[float], list[float]]:
-    """Neighbouring bins of a number joined until about a screen of them is left; categories stay."""
-    numeric = sum(" – " in label for label in labels) >= len(labels) - 3
-    size = -(-len(labels) // _BINS) if numeric else 1
-    names, before, after = [], [], []
-    for at in range(0, len(labels), size):
-        part = labels[at : at + size]
-        first, last = part[0], part[-1]
-        name = first if len(part) == 1 else _joined(first, last)
-        names.append(name)
-        before.append(sum(was[at : at + size]))
-        after.append(sum(now[at : at + size]))
-    return names, before, after
-
-
-def _joined(first: str, last: str) -> str:
-    low, high = first.partition(" – ")[0], last.rpartition(" – ")[2]
-    if first.startswith("<"):
-        return f"< {high}"
-    if last.startswith("≥"):
-        return f"≥ {low}"
-    return last if low == last else f"{low} – {high}"

@@ -16,7 +16,7 @@ from tui.monitoring import Row, moved, rows, shown
 from tui.screens.page import ListPage
 from tui.themes import Palette
 from tui.widgets import symbols
-from tui.widgets.charts import Mark, interval_chart, paired_bars, sparkline
+from tui.widgets.charts import Mark, coarser, interval_chart, paired_bars, sparkline
 from tui.widgets.heatmap import heatmap, legend
 from tui.widgets.lanes import lanes
 from tui.widgets.symbols import State as Sign
@@ -254,8 +254,8 @@ class MonitoringPage(ListPage):
         picture = self._pictures.get((row.state.model, heat.columns[at]))
         if picture is not None and not detail.segment:
             text.append(f"\n{shown(picture.column)}: reference above, newest window below\n", "bold")
-            shares = (picture.reference.labels, picture.reference.shares, picture.current.shares)
-            text.append_text(paired_bars(*shares, min(width, 90), tint))
+            was, now = picture.reference, picture.current
+            text.append_text(paired_bars(*coarser(was.labels, was.shares, now.shares), min(width, 90), tint))
         return text
 
     def _right(self, row: Row, width: int) -> Text:

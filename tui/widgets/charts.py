@@ -181,3 +181,33 @@ def bar(share: float, room: int) -> str:
     """A bar of ``share`` (0 to 1) of ``room`` cells, to an eighth of one."""
     eighths = round(max(0.0, min(1.0, share)) * room * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
+
+
+#: Bins of a number that stand in a picture.
+_BINS = 11
+
+
+def coarser(
+    labels: Sequence[str], was: Sequence[float], now: Sequence[float]
+) -> tuple[list[str], list[float], list[float]]:
+    """Neighbouring bins of a number joined until about a screen of them is left; categories stay."""
+    numeric = sum(" – " in label for label in labels) >= len(labels) - 3
+    size = -(-len(labels) // _BINS) if numeric else 1
+    names, before, after = [], [], []
+    for at in range(0, len(labels), size):
+        part = labels[at : at + size]
+        first, last = part[0], part[-1]
+        name = first if len(part) == 1 else _joined(first, last)
+        names.append(name)
+        before.append(sum(was[at : at + size]))
+        after.append(sum(now[at : at + size]))
+    return names, before, after
+
+
+def _joined(first: str, last: str) -> str:
+    low, high = first.partition(" – ")[0], last.rpartition(" – ")[2]
+    if first.startswith("<"):
+        return f"< {high}"
+    if last.startswith("≥"):
+        return f"≥ {low}"
+    return last if low == last else f"{low} – {high}"
