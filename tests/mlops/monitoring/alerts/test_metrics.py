@@ -71,7 +71,8 @@ def test_it_is_openmetrics_and_says_what_is(bench: Bench) -> None:
         (dict(labels), number) for (name, labels), number in found.items() if name == "ml_alerts_firing"
     ]
     firing = {labels["severity"]: number for labels, number in alerts if labels["model"]}
-    assert firing == {"page": 0, "ticket": 2, "digest": 0}
+    # That of the segment is covered by that of all rows.
+    assert firing == {"page": 0, "ticket": 1, "digest": 0}
     assert "region" not in text
 
 
@@ -179,6 +180,6 @@ def test_a_real_prometheus_scrapes_it_and_answers_every_query_of_the_dashboard(
                 assert ask("up")[0]["value"][1] == "1"
                 for query in rules.expressions(board):
                     ask(query)
-                assert ask('sum(ml_alerts_firing{severity="ticket"})')[0]["value"][1] == "2"
+                assert ask('sum(ml_alerts_firing{severity="ticket"})')[0]["value"][1] == "1"
             finally:
                 server.terminate()
