@@ -15,7 +15,7 @@ from mlops.serving.rows import Batch, BusyError, ModelFaultError, Outputs
 from mlops.serving.runtime.batching import Batcher
 from mlops.serving.runtime.mlmodel import LoggedModel
 from mlops.serving.runtime.scaling import LOOK_SECONDS, Scale
-from mlops.serving.runtime.workers import Worker
+from mlops.serving.runtime.workers import WINDOW, Worker, no_deaths
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class IsolatedRuntime:
         self._logged, self._python, self._memory, self._stuck = logged, python, memory, stuck
         self._scale, self._ended = scale or Scale(1), ended
         self.batcher = Batcher(self._run, max_rows, what=model)
+        self._deaths = no_deaths()
         self._workers = [self._made()]
         self._idle = list(self._workers)
         self._running: dict[Worker, float] = {}
@@ -63,7 +64,9 @@ class IsolatedRuntime:
 
     def _made(self) -> Worker:
         name = f"{self.model} version {self.version}"
-        return Worker(name, self._logged, self._python, self._memory, self._stuck, self._counted)
+        return Worker(
+            name, self._logged, self._python, self._memory, self._stuck, self._deaths, self._counted
+        )
 
     @property
     def pid(self) -> int:
@@ -135,10 +138,14 @@ class IsolatedRuntime:
                 self._revive()
                 continue
             wanted = self._scale.look(share, alive)
-            if wanted > alive and self._affordable():
+            if wanted > alive and self._sound(now) and self._affordable():
                 await self._grow()
             elif wanted < alive:
                 self._shrink()
+
+    def _sound(self, now: float) -> bool:
+        """None died of late: what dies is busy starting anew, and more of it would hide that it does."""
+        return not self._deaths or now - self._deaths[-1] >= WINDOW
 
     def _affordable(self) -> bool:
         """One more process may come to hold what the largest holds, and some must be left to the others."""

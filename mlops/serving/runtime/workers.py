@@ -25,8 +25,8 @@ from mlops.serving.runtime.mlmodel import LoggedModel
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the memory of the process.
 _WATCH = 0.2
-#: Deaths within :data:`_WINDOW` seconds after which it is given up for that long.
-_DEATHS, _WINDOW = 5, 60.0
+#: Deaths within :data:`WINDOW` seconds after which it is given up for that long.
+_DEATHS, WINDOW = 5, 60.0
 _STARTING = 180.0
 
 
@@ -59,6 +59,11 @@ class _Process:
         return header, await self.reader.readexactly(size)
 
 
+def no_deaths() -> deque[float]:
+    """Of a version that has just been loaded."""
+    return deque(maxlen=_DEATHS)
+
+
 class Worker:
     """``worker.py`` under the Python of a version.
 
@@ -68,6 +73,8 @@ class Worker:
         python: Interpreter with its requirements.
         memory: Bytes it may hold; beyond, it is killed and started anew.
         stuck: Seconds after which one prediction counts as hung, and the process is killed.
+        deaths: Moments of the deaths of all processes of the version, on the monotonic clock: a version that
+            dies again and again is given up whichever of them it takes with it.
         changed: Called when the process has come or gone.
     """
 
@@ -78,6 +85,7 @@ class Worker:
         python: Path,
         memory: int,
         stuck: float,
+        deaths: deque[float],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._name, self._logged, self._python = name, logged, python
@@ -86,7 +94,7 @@ class Worker:
         self._life: _Process | None = None
         self._starting: asyncio.Task[_Process] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._deaths: deque[float] = deque(maxlen=_DEATHS)
+        self._deaths = deaths
         self._last = ""
         self.restarts = 0
         self.memory_kills = 0
@@ -168,11 +176,11 @@ class Worker:
     def _pause(self) -> float:
         """Seconds until the next start: none after a first death, then twice as long each time."""
         now = time.monotonic()
-        recent = [each for each in self._deaths if now - each < _WINDOW]
+        recent = [each for each in self._deaths if now - each < WINDOW]
         if not recent:
             return 0.0
         if len(recent) >= _DEATHS:
-            return max(recent[-1] + _WINDOW - now, 0.0)
+            return max(recent[-1] + WINDOW - now, 0.0)
         grown: float = 0.25 * (2 ** (len(recent) - 1) - 1)
         return max(recent[-1] + grown - now, 0.0)
 
