@@ -123,7 +123,7 @@ class ConsoleApp(App[None]):
             now = replace(now, fault=told(problem))
         try:
             if not now.fault:
-                alerts = self.session.monitor().alerts(state="firing")
+                alerts = self.session.monitor().firing()
                 pages = sum(each.severity == "page" for each in alerts)
                 now = replace(now, pages=pages, tickets=len(alerts) - pages)
         except Exception:

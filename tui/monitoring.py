@@ -61,7 +61,7 @@ class Row:
 
 def rows(monitor: MonitorClient, windows: int) -> tuple[Row, ...]:
     """Every model. Asks the monitor: call it in a thread. Raises Problem."""
-    firing = monitor.alerts(state="firing")
+    firing = monitor.firing()
     return tuple(
         Row(
             state,

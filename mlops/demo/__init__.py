@@ -199,5 +199,5 @@ def _alerts(environment: Environment) -> tuple[tuple[str, str], ...]:
         return ()
     from mlops.monitoring.client import MonitorClient
 
-    found = MonitorClient(environment.monitoring).alerts("firing")
+    found = MonitorClient(environment.monitoring).firing()
     return tuple((alert.severity, alert.summary) for alert in found)

@@ -87,6 +87,10 @@ class MonitorClient:
         data = self._call("GET", "/alerts", params={"state": state} if state else None)
         return tuple(_alert(row) for row in data["alerts"])
 
+    def firing(self) -> tuple[Alert, ...]:
+        """Alerts that fire and that no other one explains, pages first."""
+        return tuple(each for each in self.alerts("firing") if not each.inhibited_by)
+
     def alert(self, number: int) -> Alert:
         """One alert."""
         return _alert(self._call("GET", f"/alerts/{number}"))

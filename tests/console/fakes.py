@@ -153,6 +153,7 @@ class FakeSession:
         self._check("monitor")
         return SimpleNamespace(
             alerts=lambda state=None: tuple(a for a in self.alerts if state in (None, a.state)),
+            firing=lambda: tuple(a for a in self.alerts if a.state == "firing" and not a.inhibited_by),
             acknowledge=self._acknowledge,
             changes=lambda number: (Change(NOW, "firing", "ticket", f"alert {number} fired"),),
             silences=lambda: tuple(self.silences),

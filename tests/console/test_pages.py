@@ -189,6 +189,20 @@ async def test_alerts_tell_what_became_of_them_and_how_much_is_heard(session: Fa
         await until(pilot, lambda: "firing, ticket: alert 3 fired" in text_of(app))
 
 
+async def test_what_another_alert_explains_is_listed_as_covered_and_counted_nowhere(
+    session: FakeSession,
+) -> None:
+    session.alerts[0] = replace(session.alerts[0], inhibited_by="alert 2: the same in all rows")
+    async with console(session).run_test(size=(160, 40)) as pilot:
+        app = app_of(pilot)
+        await until(pilot, lambda: "△2 tickets" in text_of(app).splitlines()[0])
+        await go(pilot, "6")
+        lines = text_of(app).splitlines()
+        assert any("wind_1" in each and "covered" in each for each in lines)
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: "alert 2: the same in all rows" in text_of(app))
+
+
 async def test_an_acknowledgement_says_what_the_alert_was_worth(session: FakeSession) -> None:
     async with console(session).run_test(size=(120, 40)) as pilot:
         await go(pilot, "6")

@@ -33,7 +33,7 @@ _SILENCE = Command(
     "silence",
     "Say nothing of alerts like this for some hours; again: end it",
 )
-_ORDER = {"firing": 0, "pending": 1, "acknowledged": 2, "silenced": 3, "resolved": 4}
+_ORDER = {"firing": 0, "pending": 1, "acknowledged": 2, "silenced": 3, "covered": 4, "resolved": 5}
 #: First word of a reason, and what it says the alert was worth.
 _WORTH = {"useful": True, "noise": False}
 _HOURS = 4.0
@@ -68,7 +68,7 @@ class AlertsPage(ListPage):
                 flexible=True,
                 state=lambda a: symbols.of_alert(a.severity, a.state),
             ),
-            Column("state", "state", 12, lambda a: a.state, lambda a: _ORDER.get(a.state, 9)),
+            Column("state", "state", 12, _state, lambda a: _ORDER.get(_state(a), 9)),
             Column("seen", "seen", 10, lambda a: ago(a.last_seen), lambda a: a.last_seen, align="right"),
             Column("feature", "feature", 14, lambda a: a.feature),
             Column("value", "value", 8, lambda a: number(a.value, 3), lambda a: a.value, align="right"),
@@ -84,7 +84,7 @@ class AlertsPage(ListPage):
     def fetch(self) -> tuple[Alert, ...]:
         monitor = self.session.monitor()
         found, self._silences, self._fatigue = monitor.alerts(), monitor.silences(), monitor.fatigue()
-        return tuple(sorted(found, key=lambda each: (_ORDER.get(each.state, 9), each.severity, -each.id)))
+        return tuple(sorted(found, key=lambda each: (_ORDER.get(_state(each), 9), each.severity, -each.id)))
 
     def action_acknowledge(self) -> None:
         """Ask for the reason, then take the alert."""
@@ -214,6 +214,8 @@ class AlertsPage(ListPage):
         pairs = [("state", f"{row.state}, {row.severity}")]
         pairs += _of_model(row) if row.model else [("resource", row.feature), ("do", "modelyard drift")]
         pairs.append(("seen", f"first {moment(row.first_seen)}, last {ago(row.last_seen)}"))
+        if row.inhibited_by:
+            pairs.append(("covered", row.inhibited_by))
         if row.acknowledged_by:
             pairs.append(("taken by", f"{row.acknowledged_by}: {row.why}"))
         if row.useful is not None:
@@ -234,6 +236,11 @@ class AlertsPage(ListPage):
             labels, was, now = coarser(row.reference.labels, row.reference.shares, row.current.shares)
             text.append_text(paired_bars(labels, was, now, min(width, 90), tint))
         return text
+
+
+def _state(alert: Alert) -> str:
+    """What another alert explains fires, and nobody need look at it."""
+    return "covered" if alert.state == "firing" and alert.inhibited_by else alert.state
 
 
 def _like(alert: Alert) -> dict[str, str]:

@@ -66,7 +66,7 @@ class OverviewPage(Page):
             more_runs=bool(page and page.next_token),
             models=ask("models", lambda: self.session.tracking().models()),
             deployments=ask("deployments", lambda: self.session.gateway().deployments()),
-            alerts=ask("alerts", lambda: self.session.monitor().alerts(state="firing")),
+            alerts=ask("alerts", lambda: self.session.monitor().firing()),
             entries=tuple(ask("audit", lambda: self.session.audit().tail(12)) or ()),
             faults=faults,
         )

@@ -79,12 +79,16 @@ def profiles(rows: Mapping[str, Any], references: Mapping[str, Profile]) -> dict
 def compared(
     references: Mapping[str, Profile], windows: Mapping[str, Profile], rules: Rules
 ) -> list[Finding]:
-    """Findings of every segment, corrected for how many segments there are (Bonferroni), too."""
+    """Findings of every segment, corrected for how many segments there are (Bonferroni), too. Units, ranges
+    and new values are questions to all rows: in a segment, more is new that is nothing new."""
     shared = replace(rules, alpha=rules.alpha / max(1, len(references)))
     found = []
     for segment, window in windows.items():
         reference = references[segment]
         seen = {name: each for name, each in reference.columns.items() if name in window.columns}
-        for each in compare(Profile(reference.rows, seen), window, shared).findings:
-            found.append(replace(each, segment=segment, sentence=f"{segment}: {each.sentence}"))
+        found += [
+            replace(each, segment=segment, sentence=f"{segment}: {each.sentence}")
+            for each in compare(Profile(reference.rows, seen), window, shared).findings
+            if each.family != "quality"
+        ]
     return found

@@ -57,7 +57,7 @@ def summary(session: Session, out: Output) -> int:
     parts: dict[str, Callable[[], Any]] = {
         "models": lambda: session.tracking().models(),
         "deployments": lambda: session.gateway().deployments(),
-        "alerts": lambda: session.monitor().alerts(state="firing"),
+        "alerts": lambda: session.monitor().firing(),
     }
     found = {part: ask(part, question) for part, question in parts.items()} if not faults else {}
     out.line(f"modelyard  {session.project.name} ▸ {session.environment_name}")
