@@ -59,8 +59,8 @@ class MonitoringPage(ListPage):
     BINDINGS = bindings(_MOVES)
     every = 5.0
     empty = (
-        "No model is registered, so nothing is watched. The monitor compares what the gateway logs with the"
-        " reference of each version. To see it on real flights, until the season drifts:\n\n"
+        "No model is registered, or the monitor has not looked yet. It compares what the gateway logs with"
+        " the reference of each version. To see it on real flights, until the season drifts:\n\n"
         "  modelyard demo --months 4-9"
     )
 

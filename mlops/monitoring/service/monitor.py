@@ -102,8 +102,21 @@ class Monitor:
                 log.warning("%s: %s", model, _words(error))
                 return
             self._told[model] = words
-        before = self.states.get(model, State(model))
+        before = self.states.get(model) or self._remembered(model)
         self.states = {**self.states, model: State(**{**vars(before), "fault": words})}
+
+    def _remembered(self, model: str) -> State:
+        """The state of a model that this process has compared nothing of yet: as an earlier one left it."""
+        windows = self._book.store.windows(model, limit=1)
+        if not windows:
+            return State(model)
+        version = str(windows[-1]["version"])
+        try:
+            reference = self._reference(model, version)
+        except Problem:
+            return State(model, version)
+        segments = tuple(reference.segments) if reference else ()
+        return State(model, version, "", reference is not None, 0, "", segments)
 
     def look(self, model: str) -> bool:
         """Compare the next full windows of a model; whether there may be more."""

@@ -68,7 +68,7 @@ def _models(session: Session, out: Output) -> int:
         [(r.state.model, r.state.version or "–", len(r.alerts), r.state.behind, r.sentence) for r in found],
     )
     if not found:
-        out.say("no model is registered, so nothing is watched: modelyard demo")
+        out.say("no model is registered, or the monitor has not looked yet: modelyard demo")
     out.document(
         {"models": [{**vars(r.state), "alerts": len(r.alerts), "sentence": r.sentence} for r in found]}
     )

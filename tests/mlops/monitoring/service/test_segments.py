@@ -90,6 +90,10 @@ def test_the_monitor_keeps_findings_and_maps_of_segments(tmp_path: Path) -> None
     assert watching.look_at_all() == {}
     assert watching.states["m"].segments == ("x=0", "x=1")
     store = watching._book.store
+    again: Monitor = monitor(tmp_path, {"m": reference().to_json()})
+    assert again.look_at_all() == {}
+    assert again.states["m"].version == "1", "what an earlier process knew is not forgotten"
+    assert again.states["m"].segments == ("x=0", "x=1")
     whole, part = (views.heat(store, "m", 10, segment) for segment in ("", "x=1"))
     levels = dict(zip(part.columns, part.levels, strict=True))["y"]
     assert [(level or 0) >= 1 for level in levels] == [False, False, True, True]
