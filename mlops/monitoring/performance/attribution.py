@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mlops.monitoring.performance.judge import Floats
+from mlops.monitoring.performance.judge import Floats, quantile
 
 #: Name of the rows that are in no segment.
 REST = "elsewhere"
@@ -18,10 +19,11 @@ _WORTH = 0.3
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of a segment: how many, and their mean loss."""
+    """Rows of a segment: how many, their mean loss and its variance from row to row."""
 
     rows: int
     loss: float
+    variance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def grouped(found: Floats, rows: Mapping[str, npt.NDArray[np.int64]]) -> dict[st
     for segment, places in {"": np.arange(len(found)), **rows}.items():
         known = found[places][np.isfinite(found[places])]
         if len(known):
-            made[segment] = Group(len(known), float(known.mean()))
+            made[segment] = Group(len(known), float(known.mean()), float(known.var()))
     return made
 
 
@@ -92,7 +94,8 @@ def parts(before: Mapping[str, Group], now: Mapping[str, Group], column: str) ->
 
 
 def explained(before: Mapping[str, Group], now: Mapping[str, Group]) -> str:
-    """The segment that explains most of a loss, in words; empty: none stands out."""
+    """The segment that explains most of a loss, in words; empty: none stands out, or not beyond what chance
+    does with so many segments (Wald, one-sided at 5 % after Bonferroni)."""
     if "" not in before or "" not in now or now[""].loss <= before[""].loss:
         return ""
     whole = now[""].loss - before[""].loss
@@ -106,5 +109,9 @@ def explained(before: Mapping[str, Group], now: Mapping[str, Group]) -> str:
     # A segment that is most of all rows explains most of any change.
     if share < 1.5 * is_now:
         return ""
-    said = f"{share:.0%} of it is in {best.segment}, {is_now:.0%} of the rows"
+    one, other = before[best.segment], now[best.segment]
+    error = (was + is_now) / 2 * math.sqrt(one.variance / one.rows + other.variance / other.rows)
+    if best.change - is_now * whole < quantile(1 - 0.05 / len(found)) * error:
+        return ""
+    said = f"{share:.0%} of the lost squared error is in {best.segment}, {is_now:.0%} of the rows"
     return f"{said} (was {was:.0%})" if abs(best.by_share) > abs(best.change) / 2 else said

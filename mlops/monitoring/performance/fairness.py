@@ -93,9 +93,6 @@ def _one(group: str, measure: str, before: Mapping[str, Rates], now: Mapping[str
         return Finding(column, "fairness", measure, math.nan, 0.0, FLOOR, 1.0, 1.0, False, "none", few, group)
     now_apart, was_apart = _share(mine) - _share(its), _share(was) - _share(others_were)
     further = abs(now_apart) - abs(was_apart)
-    if now_apart * was_apart < 0:
-        # They changed sides.
-        further = abs(now_apart - was_apart)
     error = math.sqrt(sum(_variance(each) for each in counts))
     p_value = min(1.0, 2 * tail(abs(now_apart - was_apart) / error))
     is_found = further >= FLOOR and p_value <= 0.05

@@ -85,7 +85,7 @@ class Reference:
                     name: base64.b64encode(to_bytes(each)).decode() for name, each in self.segments.items()
                 },
                 "rates": {name: asdict(each) for name, each in self.rates.items()},
-                "groups": {name: [each.rows, each.loss] for name, each in self.groups.items()},
+                "groups": {name: [each.rows, each.loss, each.variance] for name, each in self.groups.items()},
             }
         )
 

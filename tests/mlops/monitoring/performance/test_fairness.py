@@ -15,8 +15,8 @@ SEED = 2_920_000
 
 
 def window(seed: int, rows: int, apart: float = 0.0, deaf: float = 0.0) -> Any:
-    """A tenth of the rows is group b: its scores are lower by ``apart``, and in a share of ``deaf`` blind to
-    the label."""
+    """About a seventh of the rows is group b: its scores are lower by ``apart``, and in a share of ``deaf``
+    blind to the label."""
     random = np.random.default_rng(SEED + seed)
     group = np.where(random.random(rows) < 0.15, "b", "a")
     labels = (random.random(rows) < 0.4).astype(float)
@@ -70,6 +70,13 @@ def test_a_difference_that_was_always_there_is_not_found() -> None:
     before = by_group(*window(4000, 20_000, apart=0.2))
     scores, labels, places = window(4001, 3000, apart=0.2)
     assert not any(each.found for each in compared(before, by_group(scores, labels, places), True))
+
+
+def test_groups_that_came_closer_are_not_found() -> None:
+    before = by_group(*window(6000, 20_000, apart=0.2))
+    for apart in (0.0, -0.01):
+        scores, _, places = window(6001, 3000, apart=apart)
+        assert not any(each.found for each in compared(before, by_group(scores, None, places), False))
 
 
 def test_a_small_group_is_named_and_not_judged(reference: Any) -> None:

@@ -137,7 +137,9 @@ def test_labels_tell_how_good_a_segment_is_and_where_the_loss_grew(tmp_path: Pat
     assert rmse[0] < 1 < 2.5 < rmse[1]
     (worst,) = (each for each in store.alerts() if each.kind == "performance")
     assert worst.state == "firing"
-    assert re.search(r"; \d+% of it is in x=1, (9|10|11)% of the rows", worst.summary), worst.summary
+    assert re.search(r"; \d+% of the lost squared error is in x=1, (9|10|11)% of the rows", worst.summary), (
+        worst.summary
+    )
 
 
 def test_groups_that_came_apart_are_a_finding_of_the_monitor(tmp_path: Path) -> None:
