@@ -104,9 +104,23 @@ class Conductor:
         self._sync()
         self.refresh()
         self._traffic.remember()
+        others = self._collect()
         if self._replica.leads:
-            self._lead()
+            self._lead(others)
         self._listener.go_on()
+
+    def _collect(self) -> list[Report]:
+        """What the replicas that this one knows have counted. One that does not lead remembers it, too: while
+        the one that leads is away, a rollout may end here, and what it showed must be told."""
+        others = self._peers.reports()[0]
+        for report in [self.report(), *others]:
+            self._collector.saw(report)
+        for model, state in self._desired.states.items():
+            if state.active:
+                self._collector.since(model, _mark(state))
+            else:
+                self._collector.forget(model)
+        return others
 
     def _sync(self) -> None:
         try:
@@ -215,12 +229,9 @@ class Conductor:
             {key: held for key, runtime in self._fleet.loaded.items() if (held := runtime.memory)},
         )
 
-    def _lead(self) -> None:
-        others = self._peers.reports()[0]
+    def _lead(self, others: Sequence[Report]) -> None:
         self._agree(others)
         reports = [self.report(), *others]
-        for report in reports:
-            self._collector.saw(report)
         for model, state in self._desired.states.items():
             if not state.active:
                 continue

@@ -23,6 +23,7 @@ from mlops.serving.control.ports import Ended, Held, Replica
 from mlops.serving.control.routing import Routing
 from mlops.serving.evidence import Evidence
 from mlops.serving.fleet import Fleet
+from mlops.serving.gateway.ports import Choice
 from mlops.serving.rollout.machine import ALWAYS
 from mlops.serving.rollout.state import Deployment, Verdict
 from mlops.serving.rollout.strategy import parse
@@ -269,6 +270,26 @@ def test_an_act_while_the_leading_replica_is_away_reaches_it_without_the_registr
         away.status = 200
         look(one)
         assert away.state("m").frozen == "holidays"
+
+
+def test_what_a_rollout_showed_is_told_by_the_one_that_ended_it(tmp_path: Path, away: Registry) -> None:
+    with gateway(tmp_path, away) as members:
+        one, two = members
+        served(members, "1")
+        one.conductor.act("m", "deploy", {"version": "2", "strategy": "canary:50@1h,100"})
+        until(lambda: look(*members) and running(two), 20)
+        look(*members)
+        for member in members:
+            for number in range(50):
+                choice = member.routing.choose("m", Call(str(number)), None)
+                assert isinstance(choice, Choice)
+                choice.evidence.answered(1, 0.001, [0.5])
+        look(*members)
+        one.up = False
+        two.conductor.act("m", "rollback", {"by": "ann"})
+        (ended,) = two.said.ended
+        assert sum(each.requests for each in ended.evidence.values()) == 100
+        assert sum(each.rows for lane, each in ended.evidence.items() if lane.version == "2") > 0
 
 
 def test_what_one_follower_decided_alone_reaches_the_other_through_the_one_that_leads(
