@@ -57,6 +57,13 @@ def calling(url: str) -> Iterator[list[Caller]]:
         caller.join()
 
 
+def pids(project: Project, service: str) -> set[int]:
+    """The processes of a service of the environment."""
+    found = {each.pid for each in marked(str(project.folder("dev") / service))}
+    assert found
+    return found
+
+
 def test_scaling_and_kills_under_load(project: Project) -> None:
     engine = Engine(project, "dev")
 
@@ -69,6 +76,11 @@ def test_scaling_and_kills_under_load(project: Project) -> None:
     assert serving is not None
     with calling(serving.url) as callers:
         up("serving.replicas=2")
+        second = pids(project, "gateway-2")
+        up("serving.replicas=3")
+        assert second == pids(project, "gateway-2"), "a third replica restarts no follower"
+        up("serving.replicas=2")
+        assert second == pids(project, "gateway-2")
         scaled = [len(caller.failed) for caller in callers]
         environment = engine.outputs()
         assert "front" in {each.name for each in environment.services}

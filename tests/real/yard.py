@@ -352,9 +352,11 @@ def _beside(folder: Path, environment: Environment, variables: Mapping[str, str]
     """The front and the monitor."""
     assert environment.serving is not None
     assert environment.monitoring is not None
+    settings = folder / "front.json"
+    settings.write_text(json.dumps({"replicas": list(environment.serving.replicas), "deadline": 30}))
     front = {
         "MODELYARD_PORT": environment.serving.url.rpartition(":")[2],
-        "MODELYARD_REPLICAS": ",".join(environment.serving.replicas),
+        "MODELYARD_FRONT_SETTINGS": str(settings),
         "MODELYARD_FRONT": str(folder / "front"),
     }
     monitor = {

@@ -150,6 +150,14 @@ class FrontClient:
             if int(row["srv_admin_state"]) & _FORCED_DRAIN and row["srv_op_state"] == _STOPPED
         )
 
+    def state(self) -> str:
+        """What HAProxy knows of the replicas, in the form in which it reads it again.
+
+        Raises:
+            Problem: The front does not answer.
+        """
+        return self.command("show servers state")
+
     def active(self, name: str) -> int:
         """Requests a replica works on.
 

@@ -28,6 +28,12 @@ def executable() -> str:
     return str(bundled) if os.access(bundled, os.X_OK) else ""
 
 
+def states(folder: Path) -> Path:
+    """What a front that takes over from another must know of the replicas: who is drained, whose weight was
+    changed."""
+    return folder / "states"
+
+
 def server(number: int) -> str:
     """Name of a replica in the front: its number is that of the replica, from 1."""
     return f"r{number}"
@@ -62,7 +68,8 @@ def text(settings: FrontSettings) -> str:
 global
     maxconn {most}
     nbthread {1 if len(settings.replicas) <= 4 else 2}
-    stats socket {socket_path(settings.folder)} mode 600 level admin
+    stats socket {socket_path(settings.folder)} mode 600 level admin expose-fd listeners
+    server-state-file {states(settings.folder)}
     stats timeout 10s
     hard-stop-after {int(settings.deadline) + 5}s
     tune.bufsize {_BUFFER}
@@ -70,6 +77,9 @@ global
 defaults
     mode http
     option http-keep-alive
+    # When a new process takes over, a caller that kept its connection learns so with its next answer.
+    option idle-close-on-response
+    load-server-state-from-file global
     option redispatch 1
     retries 3
     retry-on conn-failure empty-response

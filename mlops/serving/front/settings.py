@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from blueprints.errors import Problem
 
 #: Folder of the front; gateways read it, too, to find the socket.
 FOLDER = "MODELYARD_FRONT"
-#: Addresses of the replicas, ``host:port`` separated by commas, in the order of their numbers.
-REPLICAS = "MODELYARD_REPLICAS"
+#: A file with what may change while the front runs: base URLs of the replicas in the order of their numbers,
+#: and the deadline in seconds: ``{"replicas": ["http://…"], "deadline": 30.0}``.
+SETTINGS = "MODELYARD_FRONT_SETTINGS"
 _LONGEST_SOCKET = 80
 
 
@@ -36,27 +38,32 @@ class FrontSettings:
 
 
 def read(variables: Mapping[str, str] = os.environ) -> FrontSettings:
-    """Settings from environment variables.
+    """Settings from environment variables and the file that they name.
 
     Raises:
-        Problem: One is missing.
+        Problem: One is missing or cannot be read.
     """
-    missing = [name for name in ("MODELYARD_PORT", REPLICAS, FOLDER) if not variables.get(name)]
+    missing = [name for name in ("MODELYARD_PORT", SETTINGS, FOLDER) if not variables.get(name)]
     if missing:
         raise Problem(
             f"{', '.join(missing)} not set",
             where="environment of the process",
             todo="services are started by modelyard up",
         )
-    folder = Path(variables[FOLDER])
+    folder, path = Path(variables[FOLDER]), Path(variables[SETTINGS])
+    try:
+        found = json.loads(path.read_text())
+        replicas = tuple(str(each).removeprefix("http://").rstrip("/") for each in found["replicas"])
+        deadline = float(found["deadline"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Problem(
+            f"the settings of the front cannot be read: {error}",
+            where=str(path),
+            expected="replicas and deadline as JSON",
+            todo="modelyard up writes it again",
+        ) from None
     folder.mkdir(parents=True, exist_ok=True)
-    addresses = (each.strip().removeprefix("http://").rstrip("/") for each in variables[REPLICAS].split(","))
-    return FrontSettings(
-        port=int(variables["MODELYARD_PORT"]),
-        replicas=tuple(each for each in addresses if each),
-        folder=folder,
-        deadline=float(variables.get("MODELYARD_DEADLINE") or 30.0),
-    )
+    return FrontSettings(int(variables["MODELYARD_PORT"]), replicas, folder, deadline)
 
 
 def socket_path(folder: Path) -> Path:

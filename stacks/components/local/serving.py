@@ -15,7 +15,7 @@ from blueprints.environment import VARIABLE
 from blueprints.spec import ServingSpec
 from stacks.components.local.access import Access
 from stacks.components.local.network import Network
-from stacks.components.local.resources import OWN, DataFolder, Home, LayerComponent, Service
+from stacks.components.local.resources import OWN, DataFolder, File, Home, LayerComponent, Service
 
 T = TypeVar("T")
 #: Keys that the stack acts on; the gateway does not, and must not restart when one changes.
@@ -126,6 +126,18 @@ class Serving(LayerComponent):
 
     def _front(self, folder: pulumi.Output[str], after: list[pulumi.Resource]) -> Service:
         deadline = self._spec.limits.deadline_seconds
+        # The front follows this file: what changes in it restarts nothing, and no connection is lost.
+        settings = File(
+            "front.json",
+            {
+                "name": "front.json",
+                "text": pulumi.Output.all(*self.replicas).apply(
+                    lambda urls: json.dumps({"replicas": urls, "deadline": deadline}) + "\n"
+                ),
+            },
+            self,
+            after,
+        )
         return Service(
             "front",
             {
@@ -133,15 +145,15 @@ class Serving(LayerComponent):
                 "argv": [sys.executable, "-m", "mlops.serving.front"],
                 "env": {
                     "MODELYARD_PORT": self._port.apply(str),
-                    "MODELYARD_REPLICAS": pulumi.Output.all(*self.replicas).apply(",".join),
                     "MODELYARD_FRONT": folder,
-                    "MODELYARD_DEADLINE": str(deadline),
+                    "MODELYARD_FRONT_SETTINGS": settings.path,
                     **OWN,
                 },
                 "cwd": folder,
-                "grace": int(deadline) + 10,
+                # It ends by its own deadline; another number here would restart it.
+                "grace": max(60, int(deadline) + 10),
                 "probe": {"url": pulumi.Output.concat(self.url, FRONT_HEALTH)},
             },
             self,
-            after,
+            [*after, settings],
         )

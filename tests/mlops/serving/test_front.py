@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -35,6 +36,8 @@ class Yard:
         self.folder, self.seconds = folder / "front", seconds
         self.port = free_port()
         self.ports = [free_port() for _ in range(replicas)]
+        self.settings = folder / "front.json"
+        self.tell(replicas)
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = FrontClient(self.folder)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -45,12 +48,20 @@ class Yard:
     def _begin(self, name: str, words: list[str]) -> None:
         variables = {
             "MODELYARD_PORT": str(self.port),
-            "MODELYARD_REPLICAS": ",".join(f"http://127.0.0.1:{port}" for port in self.ports),
+            "MODELYARD_FRONT_SETTINGS": str(self.settings),
             "MODELYARD_FRONT": str(self.folder),
         }
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", *words], cwd=ROOT, env={**os.environ, **variables}
         )
+
+    def tell(self, replicas: int) -> None:
+        """The front is before the first so many, from now on."""
+        urls = [f"http://127.0.0.1:{port}" for port in self.ports[:replicas]]
+        # At once, as the provider writes it: nobody reads half of it.
+        part = self.settings.with_suffix(".part")
+        part.write_text(json.dumps({"replicas": urls, "deadline": 30}))
+        part.replace(self.settings)
 
     def start(self, number: int) -> None:
         """Begin a replica."""
@@ -116,9 +127,9 @@ class Load:
 
 
 @asynccontextmanager
-async def load(url: str, callers: int = 8) -> AsyncIterator[Load]:
+async def load(url: str, callers: int = 8, kept: bool = True) -> AsyncIterator[Load]:
     made = Load()
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=not kept)) as session:
         tasks = [
             asyncio.create_task(made.caller(session, f"{url}/v2/models/m/infer")) for _ in range(callers)
         ]
@@ -162,6 +173,34 @@ async def test_weights_drain_and_kills_under_load(tmp_path: Path) -> None:
         # The kernel resets what a dead process had not read, and HAProxy does not repeat that: one a caller.
         assert len(running.failed) <= 3 * 8
         assert running.answered.total() > 500
+
+
+async def test_replicas_come_and_go_and_no_request_fails(tmp_path: Path) -> None:
+    """The front is told of a third replica, and of its end, under load, with connections that are kept and
+    with new ones; who was drained stays drained."""
+    with yard(tmp_path, replicas=3) as made:
+        for name in ("r1", "r2", "r3"):
+            await made.until(name, "UP")
+        made.client.drain("r1")
+        process = psutil.Process(made.processes["front"].pid)
+        async with load(made.url) as kept, load(made.url, kept=False) as fresh:
+            for replicas in (2, 3, 2, 3):
+                before = process.children()
+                made.tell(replicas)
+                assert not (await asyncio.to_thread(psutil.wait_procs, before, 20))[1]
+                await made.until("r2", "UP")
+                seen = kept.answered.copy(), fresh.answered.copy()
+                await asyncio.sleep(1)
+                asked = {
+                    name
+                    for load, old in zip((kept, fresh), seen, strict=True)
+                    for name in load.answered - old
+                }
+                assert asked == {str(number) for number in range(2, replicas + 1)}
+        assert kept.failed == fresh.failed == []
+        made.settings.write_text("{}")
+        await asyncio.sleep(1)
+        assert made.status("r2") == "UP", "what cannot be read changes nothing"
 
 
 async def test_a_replica_that_comes_back_at_once_joins(tmp_path: Path) -> None:
@@ -265,7 +304,7 @@ def test_a_socket_in_a_deep_folder_is_elsewhere_and_private(tmp_path: Path) -> N
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="MODELYARD_REPLICAS"):
+    with pytest.raises(Problem, match="MODELYARD_FRONT_SETTINGS"):
         read({"MODELYARD_PORT": "1", "MODELYARD_FRONT": str(tmp_path)})
     with pytest.raises(Problem, match="front does not answer"):
         FrontClient(tmp_path).stats()
