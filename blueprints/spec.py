@@ -22,6 +22,7 @@ from pydantic import (
 
 from blueprints import catalog
 from blueprints.alerting import AlertsSpec
+from blueprints.measures import KpiSpec, ResourcesSpec
 from blueprints.pricebook import REGION
 from blueprints.section import Section as Section
 
@@ -172,7 +173,18 @@ class MonitoringSpec(Section):
     """Seconds for one model in one look; what is left goes on at the next, so that none waits for another."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """Share of windows without any change in which a drift alert may still appear, over all features."""
+    kpis: tuple[KpiSpec, ...] = ()
+    """Business figures that are watched."""
+    resources: ResourcesSpec = ResourcesSpec()
     alerts: AlertsSpec = AlertsSpec()
+
+    @field_validator("kpis")
+    @classmethod
+    def _names_differ(cls, value: tuple[KpiSpec, ...]) -> tuple[KpiSpec, ...]:
+        names = [each.name for each in value]
+        if len(set(names)) < len(names):
+            raise ValueError("two have the same name")
+        return value
 
 
 class OrchestrationSpec(Section):

@@ -46,7 +46,7 @@ class Point:
     """One value of a series of performance, of fairness, of a business KPI or of a resource.
 
     Attributes:
-        low, high: 95 % interval; None where there is none.
+        low, high: 95 % interval; of a KPI or a resource, what is usual; None where there is none.
         expected: Value on the reference, or of the baseline at that hour; None: there is none.
         rows, labelled: Rows of the window, and those of them whose label is known.
         kind: ``realised``, ``estimated``, ``kpi``, ``resource`` or ``fairness``.
@@ -65,6 +65,20 @@ class Point:
     labelled: int = 0
     kind: str = "realised"
     segment: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A business figure, or a resource, over time.
+
+    Attributes:
+        model: That it belongs to; empty: the environment as a whole.
+        points: Oldest first.
+    """
+
+    name: str
+    model: str
+    points: tuple[Point, ...]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from blueprints.errors import ExitCode, Problem
 from mlops.monitoring.alerts import Alert
 from mlops.monitoring.alerts.fatigue import Fatigue
 from mlops.monitoring.alerts.silences import Silence
-from mlops.monitoring.answers import Event, Heat, Picture, Point, Span, State
+from mlops.monitoring.answers import Event, Heat, Picture, Point, Series, Span, State
 from mlops.monitoring.distribution import Distribution
 from mlops.monitoring.infrastructure import Reported
 from mlops.monitoring.rollouts import KIND, RolloutReport
@@ -173,6 +173,16 @@ class MonitorClient:
             "performance"
         ]
         return tuple(Point(**{**row, "start": _time(row["start"]), "end": _time(row["end"])}) for row in rows)
+
+    def series(self, kind: str, limit: int = 200) -> tuple[Series, ...]:
+        """Every series of a kind, ``kpi`` or ``resource``, by name, with its newest points."""
+        rows = self._call("GET", f"/series/{kind}", params={"limit": limit})["series"]
+        found: dict[tuple[str, str], list[Point]] = {}
+        for row in rows:
+            model = row.pop("model")
+            point = Point(**{**row, "start": _time(row["start"]), "end": _time(row["end"])})
+            found.setdefault((point.metric, model), []).append(point)
+        return tuple(Series(*key, tuple(points)) for key, points in sorted(found.items()))
 
     def timeline(self, model: str) -> tuple[Event, ...]:
         """Versions that answered and changes of alerts, oldest first."""

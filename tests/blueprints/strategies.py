@@ -30,6 +30,14 @@ _IGNORED = st.fixed_dictionaries({"resource": st.sampled_from(["tracking", "s3.j
 _ROUTES = st.fixed_dictionaries(
     {"name": _NAMES, "kind": st.just("slack"), "url": st.sampled_from(["env:HOOK", "file:/run/secrets/hook"])}
 )
+_KPIS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["revenue", "orders_a_day"]),
+        "function": st.just("shop.kpis:revenue"),
+        "timezone": st.sampled_from(["UTC", "Europe/Berlin"]),
+        "side": st.sampled_from(["both", "low", "high"]),
+    }
+)
 _OWN: dict[str, st.SearchStrategy[Any]] = {
     "blueprint": st.just("local"),
     "cost.region": st.sampled_from(["us-east-1", "eu-central-1", "ap-southeast-2"]),
@@ -42,6 +50,7 @@ _OWN: dict[str, st.SearchStrategy[Any]] = {
     "serving.log.redact": st.lists(st.sampled_from(["email", "name:hash", "Straße 1"]), max_size=3),
     "policy.exceptions": st.lists(_EXCEPTIONS, max_size=2),
     "drift.ignore": st.lists(_IGNORED, max_size=2),
+    "monitoring.kpis": st.lists(_KPIS, max_size=2, unique_by=lambda kpi: kpi["name"]),
     "monitoring.alerts.rules": st.lists(
         st.fixed_dictionaries({"families": st.just(["drift"]), "notify": st.sampled_from(["page", "none"])}),
         max_size=2,

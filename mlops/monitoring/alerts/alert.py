@@ -73,8 +73,10 @@ class Alert:
 
     @property
     def subject(self) -> str:
-        """``delay v3``, or ``infrastructure``."""
-        return f"{self.model} v{self.version}" if self.model else self.kind
+        """``delay v3``, ``delay`` for what is of no version, or ``infrastructure``."""
+        if not self.model:
+            return self.kind
+        return f"{self.model} v{self.version}" if self.version else self.model
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:

@@ -83,11 +83,22 @@ class Alerts:
             self.store.put_places(connection, places)
             self._settle(connection, now)
 
-    def observe(self, observations: Sequence[Observation], places: Mapping[str, str] | None = None) -> None:
-        """Take reports that are no windows: rollouts, infrastructure, sources. A rollout that went well opens
-        a silence for what compares the new version with the past; it ends by itself."""
+    def observe(
+        self,
+        observations: Sequence[Observation],
+        places: Mapping[str, str] | None = None,
+        also: Also | None = None,
+    ) -> None:
+        """Take reports that are no windows: rollouts, infrastructure, sources, business figures. A rollout
+        that went well opens a silence for what compares the new version with the past; it ends by itself.
+
+        Args:
+            also: Writes more in the same transaction, as in :meth:`record`.
+        """
         now = self._clock()
         with self.store.transaction() as connection:
+            if also is not None:
+                also(connection)
             self.store.advance(connection, observations, self.policy.persistence, now)
             for model in dict.fromkeys(o.model for o in observations if o.kind == "rollout" and not o.bad):
                 self._after_deployment(connection, model, now)

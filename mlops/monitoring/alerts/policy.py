@@ -18,6 +18,10 @@ _AT_ONCE = ("infrastructure", "rollout", "pipeline", "source", "no_data")
 _BY_EFFECT = ("drift", "missing", "prediction", "concept")
 #: Counts and burn rates carry their own minimum.
 BURN = "burn"
+#: What is watched cannot be measured: no sample of something noisy, either.
+UNKNOWN = "unknown"
+#: Families that count no rows.
+_NO_ROWS = ("kpi", "resource")
 
 
 def built_in(important: float) -> tuple[RuleSpec, ...]:
@@ -49,7 +53,7 @@ class Policy:
         above its floor speaks. Windows of too few rows say nothing at all, neither bad nor good."""
         groups: dict[tuple[str, str, str], list[Finding]] = {}
         for each in findings:
-            if window.rows >= self.spec.min_rows or each.test == BURN:
+            if window.rows >= self.spec.min_rows or each.test == BURN or each.family in _NO_ROWS:
                 groups.setdefault((each.family, each.column or each.test, each.segment), []).append(each)
         moved = any(each.found and each.family == "prediction" for group in groups.values() for each in group)
         seen = []
@@ -88,7 +92,7 @@ class Policy:
     def persistence(self, seen: Observation) -> Persistence:
         """How often this must be seen."""
         spec = self.spec
-        if seen.kind in _AT_ONCE or seen.statistic == BURN:
+        if seen.kind in _AT_ONCE or seen.statistic in (BURN, UNKNOWN):
             return Persistence(clear_after=1, keep=timedelta())
         own = next(
             (

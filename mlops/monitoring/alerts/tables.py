@@ -162,6 +162,8 @@ def engine(url: str) -> sa.Engine:
         for table in META.sorted_tables:
             if table.name in old:
                 _catch_up(connection, table)
+                for index in table.indexes:
+                    index.create(connection, checkfirst=True)
         if connection.execute(sa.select(PLACES.c.name).where(PLACES.c.name == LOCK)).first() is None:
             connection.execute(PLACES.insert().values(name=LOCK, value="0"))
     return made

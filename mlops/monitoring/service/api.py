@@ -57,6 +57,7 @@ class Api:
                 Route("/windows/{model}", self._guarded(self.windows)),
                 Route("/performance/{model}", self._guarded(self.performance)),
                 Route("/profile/{model}", self._guarded(self.profile)),
+                Route("/series/{kind}", self._guarded(self.series)),
                 Route("/timeline/{model}", self._guarded(self.timeline)),
             ]
         )
@@ -128,6 +129,13 @@ class Api:
         segment = request.query_params.get("segment", "")
         found = await run_in_threadpool(series.newest, self._store, model, limit, segment)
         return JSONResponse({"performance": [_document(asdict(each)) for each in found]})
+
+    async def series(self, request: Request) -> Response:
+        """Every series of a kind (``kpi``, ``resource``): ``?limit=`` points each."""
+        kind, limit = request.path_params["kind"], _most(request, "limit", 200)
+        found = await run_in_threadpool(series.of_kind, self._store, kind, limit)
+        rows = [{"model": model, **_document(asdict(each))} for model, each in found]
+        return JSONResponse({"series": rows})
 
     async def heat(self, request: Request) -> Response:
         """Columns by the newest windows; ``?windows=``, ``?segment=``."""

@@ -67,6 +67,11 @@ def write(connection: sa.Connection, blocks: Iterable[Block]) -> None:
         )
 
 
+def forget(connection: sa.Connection, before: datetime) -> None:
+    """Delete the blocks that ended before a moment."""
+    connection.execute(BLOCKS.delete().where(BLOCKS.c.end < before))
+
+
 def newest(
     store: AlertStore, model: str, version: str, segment: str = "", limit: int | None = None
 ) -> list[Block]:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -23,6 +23,7 @@ from mlops.monitoring.profile import Profile
 from mlops.monitoring.service import analysis, blocks, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
+from mlops.monitoring.service.kpis import Kpis
 from mlops.monitoring.service.labels import newest
 from mlops.monitoring.service.reference import ARTIFACT, Reference
 from mlops.tracking.client import TrackingClient
@@ -47,11 +48,13 @@ class Monitor:
         self._environment, self._spec, self._book = environment, spec, book
         self._tracking = TrackingClient(environment.tracking)
         self._references: dict[str, Reference | None] = {}
+        self._kpis = Kpis(environment, spec.kpis, book)
         self._stop = threading.Event()
         self._told: dict[str, str] = {}
         self.states: Mapping[str, State] = {}
         self.faults: Mapping[str, str] = {}
         self.looked: datetime | None = None
+        self._forgot: datetime | None = None
 
     def run(self) -> None:
         """Look again and again until :meth:`stop`; a fault is shown and retried, never the end."""
@@ -63,7 +66,9 @@ class Monitor:
                 faults["registry"] = _words(error)
                 log.warning("registry: %s", faults["registry"])
             try:
+                faults |= self._kpis.look(time.monotonic() + self._spec.look_seconds)
                 self._book.tick()
+                self._forget()
             except Exception as error:
                 faults["alerts"] = _words(error)
                 log.warning("alerts: %s", faults["alerts"])
@@ -74,6 +79,18 @@ class Monitor:
     def stop(self) -> None:
         """End after the current window."""
         self._stop.set()
+
+    def _forget(self) -> None:
+        """Once a day: what is older than anybody looks back on."""
+        now = datetime.now(UTC)
+        if self._forgot is not None and now - self._forgot < timedelta(days=1):
+            return
+        days = [self._spec.alerts.retention_days, *(each.history_days for each in self._spec.kpis)]
+        before = now - timedelta(days=max(days))
+        with self._book.store.transaction() as connection:
+            blocks.forget(connection, before)
+            series.forget(connection, before)
+        self._forgot = now
 
     def look_at_all(self) -> dict[str, str]:
         """One look at every model, each with its own time: who has much to catch up on goes on at the next

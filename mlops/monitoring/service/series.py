@@ -32,12 +32,15 @@ SERIES = sa.Table(
     *(sa.Column(name, sa.Float) for name in ("value", "low", "high", "expected")),
     *(sa.Column(name, sa.Integer, nullable=False) for name in ("rows", "labelled")),
     sa.Index("series_by_model", "model", "id"),
+    sa.Index("series_by_metric", "model", "kind", "metric", "start"),
 )
 #: What is measured of a window, the metric that the reference is judged by first.
 METRICS = {
     "classification": ("auc", "accuracy", "precision", "recall", "f1", "brier", "log_loss"),
     "regression": ("rmse", "mae"),
 }
+#: Kinds that are of windows of predictions; the others are of periods of time.
+_OF_WINDOWS = ("realised", "estimated", "fairness")
 #: Points a window has at most, of both kinds.
 _MOST = 2 * len(METRICS["classification"])
 
@@ -81,11 +84,53 @@ def write(connection: sa.Connection, model: str, made: Iterable[Point]) -> None:
         connection.execute(SERIES.insert(), rows)
 
 
+def of_metric(store: AlertStore, model: str, kind: str, name: str, since: datetime) -> list[Point]:
+    """One series from a moment on, oldest first."""
+    mine = (SERIES.c.model == model) & (SERIES.c.kind == kind) & (SERIES.c.metric == name)
+    query = (
+        sa.select(*(SERIES.c[each] for each in Point.__dataclass_fields__))
+        .where(mine & (SERIES.c.start >= since))
+        .order_by(SERIES.c.start)
+    )
+    with store.reading() as connection:
+        found = [Point(**row) for row in connection.execute(query).mappings()]
+    return [replace(each, start=aware(each.start), end=aware(each.end)) for each in found]
+
+
+def of_kind(store: AlertStore, kind: str, limit: int) -> list[tuple[str, Point]]:
+    """The newest ``limit`` points of each series of a kind, with its model, oldest first."""
+    rank = sa.func.row_number().over(
+        partition_by=(SERIES.c.model, SERIES.c.metric), order_by=SERIES.c.start.desc()
+    )
+    names = ("model", *Point.__dataclass_fields__)
+    ranked = (
+        sa.select(*(SERIES.c[each] for each in names), rank.label("rank"))
+        .where(SERIES.c.kind == kind)
+        .subquery()
+    )
+    query = (
+        sa.select(*(ranked.c[each] for each in names))
+        .where(ranked.c.rank <= limit)
+        .order_by(ranked.c.model, ranked.c.metric, ranked.c.start)
+    )
+    with store.reading() as connection:
+        found = [dict(row) for row in connection.execute(query).mappings()]
+    return [
+        (row.pop("model"), Point(**{**row, "start": aware(row["start"]), "end": aware(row["end"])}))
+        for row in found
+    ]
+
+
+def forget(connection: sa.Connection, before: datetime) -> None:
+    """Delete what ended before a moment."""
+    connection.execute(SERIES.delete().where(SERIES.c.end < before))
+
+
 def newest(store: AlertStore, model: str, limit: int, segment: str = "") -> list[Point]:
     """The newest ``limit`` points of each series of a segment (of all rows), oldest first."""
     query = (
         sa.select(*(SERIES.c[name] for name in Point.__dataclass_fields__))
-        .where((SERIES.c.model == model) & (SERIES.c.segment == segment))
+        .where((SERIES.c.model == model) & (SERIES.c.segment == segment) & SERIES.c.kind.in_(_OF_WINDOWS))
         .order_by(SERIES.c.id.desc())
         .limit(limit * _MOST)
     )
