@@ -26,6 +26,7 @@ from mlops.monitoring.service.cursor import Cursor
 from mlops.monitoring.service.kpis import Kpis
 from mlops.monitoring.service.labels import newest
 from mlops.monitoring.service.reference import ARTIFACT, Reference
+from mlops.monitoring.service.resources import Resources
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Monitor:
         self._tracking = TrackingClient(environment.tracking)
         self._references: dict[str, Reference | None] = {}
         self._kpis = Kpis(environment, spec.kpis, book)
+        self._resources = Resources(environment, spec.resources, book)
         self._stop = threading.Event()
         self._told: dict[str, str] = {}
         self.states: Mapping[str, State] = {}
@@ -66,6 +68,7 @@ class Monitor:
                 faults["registry"] = _words(error)
                 log.warning("registry: %s", faults["registry"])
             try:
+                self._resources.look()
                 faults |= self._kpis.look(time.monotonic() + self._spec.look_seconds)
                 self._book.tick()
                 self._forget()

@@ -32,6 +32,7 @@ class Watched:
         least: Share of the expectation below which no deviation matters.
         shown: A value in words.
         severity: Of a deviation.
+        least_off: Deviation in the unit of the series below which none matters either.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Watched:
     least: float = 0.05
     shown: Callable[[float], str] = "{:,.4g}".format
     severity: Severity = "page"
+    least_off: float = 0.0
 
 
 def judged(
@@ -102,7 +104,8 @@ def _now(watched: Watched, point: Point, found: Expectation) -> Finding:
         f" {_when(point.start, watched.zone)}, expected {watched.shown(found.expected)}"
         f" ({watched.shown(found.low)} to {watched.shown(found.high)})"
     )
-    return _finding(watched, "value", point.value, share, found.p_value, ALPHA, sentence)
+    off = point.value - found.expected
+    return _finding(watched, "value", point.value, share, off, found.p_value, ALPHA, sentence)
 
 
 def _lately(watched: Watched, point: Point, found: Expectation) -> list[Finding]:
@@ -114,14 +117,22 @@ def _lately(watched: Watched, point: Point, found: Expectation) -> list[Finding]
         f"{watched.name} was {abs(found.day):.0%} {side} what was expected over the 24 hours until"
         f" {_when(point.end, watched.zone)}"
     )
-    return [_finding(watched, "day", found.day, found.day, found.day_p_value, ALPHA / 2, sentence)]
+    off = found.day * found.expected
+    return [_finding(watched, "day", found.day, found.day, off, found.day_p_value, ALPHA / 2, sentence)]
 
 
 def _finding(
-    watched: Watched, test: str, value: float, share: float, p_value: float, alpha: float, sentence: str
+    watched: Watched,
+    test: str,
+    value: float,
+    share: float,
+    off: float,
+    p_value: float,
+    alpha: float,
+    sentence: str,
 ) -> Finding:
     wrong = watched.side == "both" or (share < 0) == (watched.side == "low")
-    held = wrong and p_value <= alpha and abs(share) >= watched.least
+    held = wrong and p_value <= alpha and abs(share) >= watched.least and abs(off) >= watched.least_off
     severity = watched.severity if held else "none"
     return Finding(
         watched.name, watched.family, test, value, abs(share), watched.least, p_value, p_value, held,
