@@ -1,0 +1,274 @@
+"""Change points: when the level of a series changed, and whether by more than chance.
+
+A partition of the series into levels is searched that makes the sum of all losses plus a penalty for each
+change smallest, over all partitions: the optimum of PELT (Killick, Fearnhead, Eckley, "Optimal detection of
+changepoints with a linear computational cost", JASA 107, 2012). The loss of a value is its squared distance
+from the level, in standard deviations, but never more than ``9``: a single outlier, however far, is cheaper
+than two changes (biweight loss of Fearnhead, Rigaill, "Changepoint detection in the presence of outliers",
+JASA 114, 2019). No mean minimises this loss, so the recursion goes over the possible levels, not over
+the starts of segments, as in that article.
+
+Values that follow each other are alike. A first-order autoregression of coefficient ``phi`` makes means vary
+``(1 + phi) / (1 - phi)`` times as much, and the penalty grows by the same factor; without it quiet series have
+many changes (Romano, Rigaill, Runge, Fearnhead, "Detecting abrupt changes in the presence of local
+fluctuations and autocorrelated noise", JASA 117, 2022). Each change that was found is then tested with the
+noise that is left around the levels; the one most likely by chance is taken out until all are beyond it.
+
+What it cannot: a slow trend is told as steps or not at all, and a season counts as noise. Take both out
+before. A random walk has no levels; ``phi`` ends at 0.95 and few changes are told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+#: Probability, over all places where it could be, that a change at least so clear comes by chance.
+CHANCE = 0.01
+#: Penalty for a change, times ``log n``: the modified BIC of Zhang and Siegmund (Biometrics 63, 2007).
+_PENALTY = 3.0
+#: Largest loss of one value, 3 standard deviations, as Fearnhead and Rigaill.
+_BOUND = 9.0
+#: Levels that are tried in one standard deviation.
+_GRAIN = 8.0
+#: Nearer to 1 the penalty has no end.
+_MOST_PHI = 0.95
+_PHIS = np.linspace(0.0, _MOST_PHI, 96)
+#: Where Huber's functions bend: of a scale, of a level, of residuals; in standard deviations.
+_SCALE, _LEVEL, _RESIDUAL = 2.0, 1.5, 2.5
+#: Standard deviations in the median absolute deviation of normal values.
+_MAD = 0.6744897501960817
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the level, levels in units of the series.
+
+    Attributes:
+        at: Index of the first value of the new level.
+        before, after: Medians of the values up to the neighbouring changes.
+        error: Standard error of ``after - before``, autocorrelation taken into account.
+        p_value: Probability that noise alone shows a change so clear anywhere in the series.
+    """
+
+    at: int
+    before: float
+    after: float
+    error: float
+    p_value: float
+
+
+def changes(values: npt.NDArray[np.float64], least: int = 8) -> tuple[Change, ...]:
+    """The changes of the level of a series, in order of time.
+
+    Args:
+        values: ``(n,)``, evenly spaced. What is not finite is left out, as if time had not passed.
+        least: Fewest values between two changes, at least 2.
+
+    Returns:
+        Nothing when there is none, for a constant series and for fewer than ``2 * least`` values.
+    """
+    given = np.asarray(values, float).ravel()
+    places = np.flatnonzero(np.isfinite(given))
+    least = max(int(least), 2)
+    if len(places) < 2 * least:
+        return ()
+    # A power of two loses no digit, and squares of the largest and the smallest floats stay finite.
+    power = int(np.frexp(np.abs(given[places]).max())[1])
+    x = np.ldexp(given[places], -power)
+    deviation, phi = _noise(x)
+    if deviation <= 0:
+        return ()
+    # Further away nothing is told from an outlier, and floats have no fractions left.
+    scaled = np.clip((x - np.median(x)) / deviation, -1e12, 1e12)
+    found = _beyond_chance(scaled, _partition(scaled, _penalty(len(x), phi), least), least)
+    edges = [0, *(at for at, _, _ in found), len(x)]
+    medians = [np.median(x[start:stop]) for start, stop in zip(edges, edges[1:], strict=False)]
+    return tuple(
+        Change(
+            int(places[at]),
+            float(np.ldexp(medians[place], power)),
+            float(np.ldexp(medians[place + 1], power)),
+            float(np.ldexp(error * deviation, power)),
+            p_value,
+        )
+        for place, (at, error, p_value) in enumerate(found)
+    )
+
+
+def _penalty(count: int, phi: float) -> float:
+    return _PENALTY * math.log(count) * (1 + phi) / (1 - phi)
+
+
+def _bounded_square() -> float:
+    """Mean of ``min(z ** 2, _SCALE ** 2)`` of normal ``z``."""
+    k = _SCALE
+    density = math.exp(-k * k / 2) / math.sqrt(2 * math.pi)
+    return math.erf(k / math.sqrt(2)) - 2 * k * density + k * k * math.erfc(k / math.sqrt(2))
+
+
+_EXPECTED = _bounded_square()
+
+
+def _scale(deviations: Floats) -> float:
+    """Standard deviation about 0 of ``(n,)`` values: Huber's proposal 2 ("Robust estimation of a location
+    parameter", Annals of Mathematical Statistics 35, 1964), from the median absolute deviation on. The latter
+    alone is too rough: ``phi`` of 100 values would have an error of 0.25 instead of 0.15."""
+    sizes = np.abs(deviations)
+    found = float(np.median(sizes)) / _MAD if len(sizes) else 0.0
+    if found == 0:
+        # Most are exactly 0, as in counts of rare things: the others say the scale.
+        moved = sizes[sizes > 0]
+        return float(np.median(moved)) * math.sqrt(len(moved) / len(sizes)) if len(moved) else 0.0
+    for _ in range(30):
+        share = math.sqrt(float(np.minimum(np.square(sizes / found), _SCALE**2).mean()) / _EXPECTED)
+        found *= share
+        if abs(share - 1) < 1e-9:
+            break
+    return found
+
+
+def _noise(x: Floats) -> tuple[float, float]:
+    """Standard deviation and autocorrelation of the noise of ``(n,)`` values, whatever their levels.
+
+    Differences over 1, 2 and 3 steps know of a change only where it is. Their variances are
+    ``2 * variance * (1 - phi ** steps)``, and ``phi`` is what fits the three best, between 0 and 0.95 (Romano
+    and others 2022, section 4)."""
+    halves = np.asarray([_scale(x[step:] - x[:-step]) ** 2 / 2 for step in (1, 2, 3)])
+    if halves[0] == 0:
+        return 0.0, 0.0
+    shapes = 1 - _PHIS[:, None] ** np.arange(1, 4)
+    variances = shapes[:, 1:] @ halves[1:] + shapes[:, 0] * halves[0]
+    variances /= np.square(shapes).sum(axis=1)
+    misfit = np.square(halves / (variances[:, None] * shapes) - 1).sum(axis=1)
+    phi = float(_PHIS[misfit.argmin()])
+    return math.sqrt(halves[0] / (1 - phi)), phi
+
+
+def _partition(x: Floats, penalty: float, least: int) -> list[int]:
+    """Where segments of ``(n,)`` values, in standard deviations, begin but the first.
+
+    ``best[g]`` is the least cost of all values so far when the last segment has level ``levels[g]``. The last
+    segment either goes on or began ``least`` values ago, where the cost is that of all before, the penalty and
+    the losses since. It takes n times the number of levels, which are values that occur, to an eighth."""
+    levels = np.unique(np.round(x * _GRAIN)) / _GRAIN
+    best, start = np.full(len(levels), np.inf), np.zeros(len(levels), int)
+    newest = np.zeros(len(levels))
+    losses: deque[Floats] = deque()
+    # A first segment costs no penalty.
+    costs, begins = [-penalty], [0]
+    for count, value in enumerate(x.tolist(), start=1):
+        loss = np.minimum(np.square(levels - value), _BOUND)
+        losses.append(loss)
+        newest += loss
+        best += loss
+        if count > least:
+            newest -= losses.popleft()
+        if count < least:
+            costs.append(math.inf)
+            begins.append(0)
+            continue
+        began = count - least
+        fresh = newest + (costs[began] + penalty)
+        start[fresh < best] = began
+        np.minimum(best, fresh, out=best)
+        at = int(best.argmin())
+        costs.append(float(best[at]))
+        begins.append(int(start[at]))
+    found, at = [], begins[-1]
+    while at > 0:
+        found.append(at)
+        at = begins[at]
+    return found[::-1]
+
+
+def _level(x: Floats, deviation: float) -> float:
+    """Huber's location of ``(n,)`` values of a known scale, from the median on (Huber 1964)."""
+    found, bend = float(np.median(x)), _LEVEL * deviation
+    for _ in range(30):
+        step = float(np.clip(x - found, -bend, bend).mean())
+        found += step
+        if abs(step) <= 1e-9 * deviation:
+            break
+    return found
+
+
+def _left(x: Floats, begins: list[int]) -> tuple[float, float]:
+    """Standard deviation and autocorrelation of what is left of ``(n,)`` values around their levels.
+
+    Outliers are drawn in. A level takes a part of the noise with it: the variance is that of ``n`` less the
+    levels, and ``phi`` is corrected for the ``k`` levels to the order 1/n (Kendall, "Note on bias in the
+    estimation of autocorrelation", Biometrika 41, 1954)."""
+    edges = [0, *begins, len(x)]
+    parts = [x[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    left = np.concatenate([part - _level(part, 1.0) for part in parts])
+    deviation, n, k = _scale(left), len(x), len(parts)
+    if deviation == 0:
+        return 0.0, 0.0
+    left = np.clip(left, -_RESIDUAL * deviation, _RESIDUAL * deviation)
+    products = left[1:] * left[:-1]
+    # Over a change the residuals are of two levels, of which neither is known so near.
+    products[np.asarray(begins, int) - 1] = 0.0
+    phi = float(products.sum() / np.square(left).sum())
+    corrected = (n * phi + k) / max(n - 3 - k, 1)
+    return deviation * math.sqrt(n / max(n - k, 1)), min(max(corrected, 0.0), _MOST_PHI)
+
+
+def _beyond_chance(x: Floats, begins: list[int], least: int) -> list[tuple[int, float, float]]:
+    """Of the changes those beyond chance: where, the error of the difference of medians, p-value.
+
+    The p-value is told by Huber's levels, which know more of normal noise than medians do. The change of the
+    largest goes first, then its neighbours are longer and the noise is another."""
+    begins = list(begins)
+    while begins:
+        deviation, phi = _left(x, begins)
+        edges = [0, *begins, len(x)]
+        found = []
+        for start, at, stop in zip(edges, edges[1:], edges[2:], strict=False):
+            old, new = x[start:at], x[at:stop]
+            per_value = deviation * math.sqrt(1 / len(old) + 1 / len(new))
+            error = per_value * math.sqrt((1 + phi) / (1 - phi))
+            distance = abs(_level(new, deviation) - _level(old, deviation))
+            if np.median(old) == np.median(new):
+                # Nothing that could be told: counts of rare things, nearly all of them 0.
+                distance = 0.0
+            ratio = distance / error if error > 0 else math.inf * distance if distance else 0.0
+            p_value = _chance(ratio, len(old) + len(new), least, len(x))
+            found.append((at, per_value * math.sqrt(_median_factor(phi)), p_value))
+        worst = max(range(len(found)), key=lambda place: found[place][2])
+        if found[worst][2] <= CHANCE:
+            return found
+        del begins[worst]
+    return []
+
+
+def _median_factor(phi: float) -> float:
+    """How much more the median of n normal values of an autoregression varies than one value divided by n.
+
+    Its variance is that of the sign, ``1 + 4 / pi * sum(arcsin(phi ** lag))`` over all lags, divided by the
+    square of twice the density: ``pi / 2`` of independent values."""
+    lags = np.arange(1, 400)
+    return math.pi / 2 * (1 + 4 / math.pi * float(np.arcsin(phi**lags).sum()))
+
+
+def _chance(ratio: float, length: int, least: int, count: int) -> float:
+    """Probability that the largest ratio of a difference to its error is so large by noise alone, over all
+    places in ``length`` values ``least`` away from the ends (Vostrikova, "Detection of a disorder in a Wiener
+    process", Theory of Probability 26, 1981; Csörgő and Horváth, "Limit Theorems in Change-Point Analysis",
+    1997, section 1.3), times how often so many values fit into all ``count`` (Bonferroni)."""
+    if ratio < 1.5:
+        # The series is for large ratios.
+        return 1.0
+    if ratio > 37:
+        return 0.0
+    edge = min(least / length, 0.5)
+    places = 2 * math.log((1 - edge) / edge)
+    density = math.exp(-ratio * ratio / 2) / math.sqrt(2 * math.pi)
+    tail = ratio * density * ((1 - 1 / ratio**2) * places + 4 / ratio**2)
+    return min(1.0, tail * count / length)
