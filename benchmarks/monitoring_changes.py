@@ -1,4 +1,4 @@
-"""Change points of real series beside those that people marked: ours, river's drift detectors and none at all.
+"""Change points of real series beside those that people marked: ours, river's detectors and none at all.
 
     python benchmarks/monitoring_changes.py [--quick] [--json]
 
@@ -13,7 +13,7 @@ Apple is every third row from the second on, Brent every tenth, from 2000 on, Bi
 the scripts of the data set do). A series of several columns has the changes of all its columns; of those that
 are at most 5 apart the first counts. river's detectors run as they come, on standardised values; they know
 at each value only those before it and ours knows all, so that theirs come late. ADWIN says also where its
-window begins after a change: it is scored there as well. river runs in its own environment, made when missing.
+window begins after a change: it is scored there as well. river has its own environment, made when missing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def covering(marks: Sequence[Sequence[int]], found: Sequence[int], count: int) -
 
     def segments(ats: Sequence[int]) -> list[tuple[int, int]]:
         edges = [*sorted({0, *ats}), count]
-        return list(zip(edges, edges[1:], strict=False))
+        return list(pairwise(edges))
 
     def like(one: tuple[int, int], other: tuple[int, int]) -> float:
         both = max(0, min(one[1], other[1]) - max(one[0], other[0]))

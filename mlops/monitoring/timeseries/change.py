@@ -3,19 +3,20 @@
 A partition of the series into levels is searched that makes the sum of all losses plus a penalty for each
 change smallest, over all partitions: the optimum of PELT (Killick, Fearnhead, Eckley, "Optimal detection of
 changepoints with a linear computational cost", JASA 107, 2012). The loss of a value is its squared distance
-from the level, in standard deviations, but never more than ``9``: a single outlier, however far, is cheaper
-than two changes (biweight loss of Fearnhead, Rigaill, "Changepoint detection in the presence of outliers",
-JASA 114, 2019). No mean minimises this loss, so the recursion goes over the possible levels, not over
-the starts of segments, as in that article.
+from the level, but bounded: a single outlier, however far, is cheaper than two changes (biweight loss of
+Fearnhead, Rigaill, "Changepoint detection in the presence of outliers", JASA 114, 2019). The mean does not
+minimise this loss, so the recursion goes over possible levels, as theirs, and not over starts of segments.
 
 Values that follow each other are alike. A first-order autoregression of coefficient ``phi`` makes means vary
-``(1 + phi) / (1 - phi)`` times as much, and the penalty grows by the same factor; without it quiet series have
+``(1 + phi) / (1 - phi)`` times as much, and the losses are divided by that; without it quiet series have
 many changes (Romano, Rigaill, Runge, Fearnhead, "Detecting abrupt changes in the presence of local
 fluctuations and autocorrelated noise", JASA 117, 2022). Each change that was found is then tested with the
 noise that is left around the levels; the one most likely by chance is taken out until all are beyond it.
 
-What it cannot: a slow trend is told as steps or not at all, and a season counts as noise. Take both out
-before. A random walk has no levels; ``phi`` ends at 0.95 and few changes are told.
+What it cannot: a slow trend or a season of many values is told as steps, a short season counts as noise.
+Take both out before. A random walk has no levels; ``phi`` ends at 0.95 and few changes are told. A step of 2
+standard deviations in noise with a ``phi`` of 0.7 is found in two of five series of 100 values and in nearly
+all of 500.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,19 +33,24 @@ Floats = npt.NDArray[np.float64]
 
 #: Probability, over all places where it could be, that a change at least so clear comes by chance.
 CHANCE = 0.01
-#: Penalty for a change, times ``log n``: the modified BIC of Zhang and Siegmund (Biometrics 63, 2007).
+#: Penalty for a change, times ``log n``: the main part of the modified BIC of Zhang and Siegmund ("A modified
+#: Bayes information criterion", Biometrics 63, 2007).
 _PENALTY = 3.0
-#: Largest loss of one value, 3 standard deviations, as Fearnhead and Rigaill.
+#: Largest loss of one value: 3 standard deviations of independent noise, as Fearnhead and Rigaill. It bounds the
+#: loss that was divided: else short segments of correlated values never pay the penalty, however far away.
 _BOUND = 9.0
 #: Levels that are tried in one standard deviation.
 _GRAIN = 8.0
 #: Nearer to 1 the penalty has no end.
 _MOST_PHI = 0.95
 _PHIS = np.linspace(0.0, _MOST_PHI, 96)
-#: Where Huber's functions bend: of a scale, of a level, of residuals; in standard deviations.
-_SCALE, _LEVEL, _RESIDUAL = 2.0, 1.5, 2.5
-#: Standard deviations in the median absolute deviation of normal values.
+#: In standard deviations: what counts for a scale, where Huber's level bends, how far residuals may be.
+_KEPT, _BEND, _DRAWN_IN = 3.0, 1.5, 2.5
+#: Median absolute deviation of normal values, and the variance of those nearer than ``_KEPT``.
 _MAD = 0.6744897501960817
+_KEPT_VARIANCE = 1 - _KEPT * math.sqrt(2 / math.pi) * math.exp(-_KEPT * _KEPT / 2) / math.erf(
+    _KEPT / math.sqrt(2)
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Change:
         at: Index of the first value of the new level.
         before, after: Medians of the values up to the neighbouring changes.
         error: Standard error of ``after - before``, autocorrelation taken into account.
-        p_value: Probability that noise alone shows a change so clear anywhere in the series.
+        p_value: Probability that noise alone shows a change so clear anywhere in the series; at most 0.01.
     """
 
     at: int
@@ -87,9 +94,9 @@ def changes(values: npt.NDArray[np.float64], least: int = 8) -> tuple[Change, ..
         return ()
     # Further away nothing is told from an outlier, and floats have no fractions left.
     scaled = np.clip((x - np.median(x)) / deviation, -1e12, 1e12)
-    found = _beyond_chance(scaled, _partition(scaled, _penalty(len(x), phi), least), least)
+    found = _beyond_chance(scaled, _partition(scaled, phi, least), least)
     edges = [0, *(at for at, _, _ in found), len(x)]
-    medians = [np.median(x[start:stop]) for start, stop in zip(edges, edges[1:], strict=False)]
+    medians = [np.median(x[start:stop]) for start, stop in pairwise(edges)]
     return tuple(
         Change(
             int(places[at]),
@@ -102,34 +109,21 @@ def changes(values: npt.NDArray[np.float64], least: int = 8) -> tuple[Change, ..
     )
 
 
-def _penalty(count: int, phi: float) -> float:
-    return _PENALTY * math.log(count) * (1 + phi) / (1 - phi)
-
-
-def _bounded_square() -> float:
-    """Mean of ``min(z ** 2, _SCALE ** 2)`` of normal ``z``."""
-    k = _SCALE
-    density = math.exp(-k * k / 2) / math.sqrt(2 * math.pi)
-    return math.erf(k / math.sqrt(2)) - 2 * k * density + k * k * math.erfc(k / math.sqrt(2))
-
-
-_EXPECTED = _bounded_square()
-
-
 def _scale(deviations: Floats) -> float:
-    """Standard deviation about 0 of ``(n,)`` values: Huber's proposal 2 ("Robust estimation of a location
-    parameter", Annals of Mathematical Statistics 35, 1964), from the median absolute deviation on. The latter
-    alone is too rough: ``phi`` of 100 values would have an error of 0.25 instead of 0.15."""
+    """Standard deviation about 0 of ``(n,)`` values, by those nearer than 3 of it (reweighted scale of
+    Rousseeuw and Leroy, "Robust Regression and Outlier Detection", 1987, here until it stays), from the median
+    absolute deviation on. The latter alone is too rough: a ``phi`` of 0.5, of 100 values, would have an error
+    of 0.26 instead of 0.14."""
     sizes = np.abs(deviations)
     found = float(np.median(sizes)) / _MAD if len(sizes) else 0.0
     if found == 0:
         # Most are exactly 0, as in counts of rare things: the others say the scale.
         moved = sizes[sizes > 0]
         return float(np.median(moved)) * math.sqrt(len(moved) / len(sizes)) if len(moved) else 0.0
-    for _ in range(30):
-        share = math.sqrt(float(np.minimum(np.square(sizes / found), _SCALE**2).mean()) / _EXPECTED)
-        found *= share
-        if abs(share - 1) < 1e-9:
+    for _ in range(50):
+        kept = sizes[sizes <= _KEPT * found]
+        before, found = found, math.sqrt(float(np.square(kept).mean()) / _KEPT_VARIANCE)
+        if abs(found - before) <= 1e-9 * before:
             break
     return found
 
@@ -138,8 +132,8 @@ def _noise(x: Floats) -> tuple[float, float]:
     """Standard deviation and autocorrelation of the noise of ``(n,)`` values, whatever their levels.
 
     Differences over 1, 2 and 3 steps know of a change only where it is. Their variances are
-    ``2 * variance * (1 - phi ** steps)``, and ``phi`` is what fits the three best, between 0 and 0.95 (Romano
-    and others 2022, section 4)."""
+    ``2 * variance * (1 - phi ** steps)``, and ``phi`` is what fits the three best, between 0 and 0.95 (as
+    Romano and others 2022 do)."""
     halves = np.asarray([_scale(x[step:] - x[:-step]) ** 2 / 2 for step in (1, 2, 3)])
     if halves[0] == 0:
         return 0.0, 0.0
@@ -151,12 +145,13 @@ def _noise(x: Floats) -> tuple[float, float]:
     return math.sqrt(halves[0] / (1 - phi)), phi
 
 
-def _partition(x: Floats, penalty: float, least: int) -> list[int]:
+def _partition(x: Floats, phi: float, least: int) -> list[int]:
     """Where segments of ``(n,)`` values, in standard deviations, begin but the first.
 
-    ``best[g]`` is the least cost of all values so far when the last segment has level ``levels[g]``. The last
-    segment either goes on or began ``least`` values ago, where the cost is that of all before, the penalty and
-    the losses since. It takes n times the number of levels, which are values that occur, to an eighth."""
+    ``best[g]`` is the least cost of all values so far when the last segment has level ``levels[g]``. This
+    segment either goes on or began ``least`` values ago, at the cost of all before, the penalty and the losses
+    since. It takes n times the number of levels, which are the values that occur, to an eighth."""
+    penalty, share = _PENALTY * math.log(len(x)), (1 - phi) / (1 + phi)
     levels = np.unique(np.round(x * _GRAIN)) / _GRAIN
     best, start = np.full(len(levels), np.inf), np.zeros(len(levels), int)
     newest = np.zeros(len(levels))
@@ -164,7 +159,7 @@ def _partition(x: Floats, penalty: float, least: int) -> list[int]:
     # A first segment costs no penalty.
     costs, begins = [-penalty], [0]
     for count, value in enumerate(x.tolist(), start=1):
-        loss = np.minimum(np.square(levels - value), _BOUND)
+        loss = np.minimum(share * np.square(levels - value), _BOUND)
         losses.append(loss)
         newest += loss
         best += loss
@@ -190,7 +185,7 @@ def _partition(x: Floats, penalty: float, least: int) -> list[int]:
 
 def _level(x: Floats, deviation: float) -> float:
     """Huber's location of ``(n,)`` values of a known scale, from the median on (Huber 1964)."""
-    found, bend = float(np.median(x)), _LEVEL * deviation
+    found, bend = float(np.median(x)), _BEND * deviation
     for _ in range(30):
         step = float(np.clip(x - found, -bend, bend).mean())
         found += step
@@ -203,15 +198,15 @@ def _left(x: Floats, begins: list[int]) -> tuple[float, float]:
     """Standard deviation and autocorrelation of what is left of ``(n,)`` values around their levels.
 
     Outliers are drawn in. A level takes a part of the noise with it: the variance is that of ``n`` less the
-    levels, and ``phi`` is corrected for the ``k`` levels to the order 1/n (Kendall, "Note on bias in the
-    estimation of autocorrelation", Biometrika 41, 1954)."""
+    levels, and ``phi`` is corrected to the order 1/n (Kendall, "Note on bias in the estimation of
+    autocorrelation", Biometrika 41, 1954, for one level; each further one is taken to add as much)."""
     edges = [0, *begins, len(x)]
-    parts = [x[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    parts = [x[start:stop] for start, stop in pairwise(edges)]
     left = np.concatenate([part - _level(part, 1.0) for part in parts])
     deviation, n, k = _scale(left), len(x), len(parts)
     if deviation == 0:
         return 0.0, 0.0
-    left = np.clip(left, -_RESIDUAL * deviation, _RESIDUAL * deviation)
+    left = np.clip(left, -_DRAWN_IN * deviation, _DRAWN_IN * deviation)
     products = left[1:] * left[:-1]
     # Over a change the residuals are of two levels, of which neither is known so near.
     products[np.asarray(begins, int) - 1] = 0.0
@@ -261,7 +256,7 @@ def _chance(ratio: float, length: int, least: int, count: int) -> float:
     """Probability that the largest ratio of a difference to its error is so large by noise alone, over all
     places in ``length`` values ``least`` away from the ends (Vostrikova, "Detection of a disorder in a Wiener
     process", Theory of Probability 26, 1981; Csörgő and Horváth, "Limit Theorems in Change-Point Analysis",
-    1997, section 1.3), times how often so many values fit into all ``count`` (Bonferroni)."""
+    1997), times how often so many values fit into all ``count`` (Bonferroni)."""
     if ratio < 1.5:
         # The series is for large ratios.
         return 1.0
