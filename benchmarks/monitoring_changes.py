@@ -180,7 +180,7 @@ def main() -> None:
     words = [str(river_python()), __file__, "--river", *names]
     theirs = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
     series = theirs["series"]
-    nothing = {name: [[]] for name in series}
+    nothing: dict[str, list[list[int]]] = {name: [[]] for name in series}
     lines = measure(series, {"ours": ours(series), **theirs["found"], "zero": nothing})
     if options.json:
         print(json.dumps(lines, indent=2))

@@ -36,8 +36,8 @@ CHANCE = 0.01
 #: Penalty for a change, times ``log n``: the main part of the modified BIC of Zhang and Siegmund ("A modified
 #: Bayes information criterion", Biometrics 63, 2007).
 _PENALTY = 3.0
-#: Largest loss of one value: 3 standard deviations of independent noise, as Fearnhead and Rigaill. It bounds the
-#: loss that was divided: else short segments of correlated values never pay the penalty, however far away.
+#: Largest loss of one value: 3 standard deviations of independent noise, as Fearnhead and Rigaill. It bounds
+#: the loss that was divided: else short segments of correlated values never pay the penalty, however far.
 _BOUND = 9.0
 #: Levels that are tried in one standard deviation.
 _GRAIN = 8.0
@@ -111,21 +111,32 @@ def changes(values: npt.NDArray[np.float64], least: int = 8) -> tuple[Change, ..
 
 def _scale(deviations: Floats) -> float:
     """Standard deviation about 0 of ``(n,)`` values, by those nearer than 3 of it (reweighted scale of
-    Rousseeuw and Leroy, "Robust Regression and Outlier Detection", 1987, here until it stays), from the median
-    absolute deviation on. The latter alone is too rough: a ``phi`` of 0.5, of 100 values, would have an error
-    of 0.26 instead of 0.14."""
+    Rousseeuw and Leroy, "Robust Regression and Outlier Detection", 1987, here until it stays), from the
+    median absolute deviation on. The latter alone is too rough: a ``phi`` of 0.5, of 100 values, would have
+    an error of 0.26 instead of 0.14. 0 when half of the values are."""
     sizes = np.abs(deviations)
-    found = float(np.median(sizes)) / _MAD if len(sizes) else 0.0
-    if found == 0:
-        # Most are exactly 0, as in counts of rare things: the others say the scale.
-        moved = sizes[sizes > 0]
-        return float(np.median(moved)) * math.sqrt(len(moved) / len(sizes)) if len(moved) else 0.0
+    rough = float(np.median(sizes)) / _MAD if len(sizes) else 0.0
+    if rough == 0:
+        return 0.0
+    with np.errstate(over="ignore"):
+        # In units of the first guess: the squares of very small numbers are 0.
+        sizes = sizes / rough
+    ratio = 1.0
     for _ in range(50):
-        kept = sizes[sizes <= _KEPT * found]
-        before, found = found, math.sqrt(float(np.square(kept).mean()) / _KEPT_VARIANCE)
-        if abs(found - before) <= 1e-9 * before:
+        kept = sizes[sizes <= _KEPT * ratio]
+        before, ratio = ratio, math.sqrt(float(np.square(kept).mean()) / _KEPT_VARIANCE)
+        if ratio == 0:
+            return rough
+        if abs(ratio - before) <= 1e-9 * before:
             break
-    return found
+    return ratio * rough
+
+
+def _rare(deviations: Floats) -> float:
+    """Standard deviation of ``(n,)`` values of which half or more are 0 exactly, as in counts of rare things:
+    as if the others were all of their median size."""
+    moved = np.abs(deviations[deviations != 0])
+    return float(np.median(moved)) * math.sqrt(len(moved) / len(deviations)) if len(moved) else 0.0
 
 
 def _noise(x: Floats) -> tuple[float, float]:
@@ -135,8 +146,9 @@ def _noise(x: Floats) -> tuple[float, float]:
     ``2 * variance * (1 - phi ** steps)``, and ``phi`` is what fits the three best, between 0 and 0.95 (as
     Romano and others 2022 do)."""
     halves = np.asarray([_scale(x[step:] - x[:-step]) ** 2 / 2 for step in (1, 2, 3)])
-    if halves[0] == 0:
-        return 0.0, 0.0
+    if halves.min() == 0:
+        # Values that stay the same: nothing is told of phi, each difference may be a change.
+        return _rare(np.diff(x)) / math.sqrt(2), 0.0
     shapes = 1 - _PHIS[:, None] ** np.arange(1, 4)
     variances = shapes[:, 1:] @ halves[1:] + shapes[:, 0] * halves[0]
     variances /= np.square(shapes).sum(axis=1)
@@ -149,8 +161,8 @@ def _partition(x: Floats, phi: float, least: int) -> list[int]:
     """Where segments of ``(n,)`` values, in standard deviations, begin but the first.
 
     ``best[g]`` is the least cost of all values so far when the last segment has level ``levels[g]``. This
-    segment either goes on or began ``least`` values ago, at the cost of all before, the penalty and the losses
-    since. It takes n times the number of levels, which are the values that occur, to an eighth."""
+    segment either goes on or began ``least`` values ago, at the cost of all before, the penalty and the
+    losses since. It takes n times the number of levels, which are the values that occur, to an eighth."""
     penalty, share = _PENALTY * math.log(len(x)), (1 - phi) / (1 + phi)
     levels = np.unique(np.round(x * _GRAIN)) / _GRAIN
     best, start = np.full(len(levels), np.inf), np.zeros(len(levels), int)
@@ -203,7 +215,7 @@ def _left(x: Floats, begins: list[int]) -> tuple[float, float]:
     edges = [0, *begins, len(x)]
     parts = [x[start:stop] for start, stop in pairwise(edges)]
     left = np.concatenate([part - _level(part, 1.0) for part in parts])
-    deviation, n, k = _scale(left), len(x), len(parts)
+    deviation, n, k = _scale(left) or _rare(left), len(x), len(parts)
     if deviation == 0:
         return 0.0, 0.0
     left = np.clip(left, -_DRAWN_IN * deviation, _DRAWN_IN * deviation)
