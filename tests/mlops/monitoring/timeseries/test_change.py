@@ -46,6 +46,22 @@ def test_no_change_is_found_where_there_is_none(kind: str, count: int) -> None:
     assert np.mean(alarmed) <= 0.05
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 1.0, 3.0])
+def test_counts_of_rare_things_are_quiet(rate: float) -> None:
+    # Of some rates half of the differences are 0: the noise has to be told by the others.
+    draws = [np.random.default_rng(HELD_OUT + seed).poisson(rate, 365).astype(float) for seed in range(100)]
+    assert np.mean([len(changes(each)) > 0 for each in draws]) <= 0.05
+
+
+def test_a_rate_that_grows_is_found() -> None:
+    near = []
+    for seed in range(60):
+        random = np.random.default_rng(HELD_OUT + seed)
+        counts = np.concatenate([random.poisson(0.1, 100), random.poisson(3.0, 100)]).astype(float)
+        near.append(any(abs(each.at - 100) <= 3 for each in changes(counts)))
+    assert np.mean(near) >= 0.9
+
+
 @pytest.mark.parametrize("count", [100, 300, 1000])
 @pytest.mark.parametrize("kind", ["normal", "t3"])
 def test_a_step_of_two_deviations_is_found_in_its_place(kind: str, count: int) -> None:
