@@ -95,7 +95,8 @@ def changes(values: npt.NDArray[np.float64], least: int = 8) -> tuple[Change, ..
     if deviation <= 0:
         return ()
     # Further away nothing is told from an outlier, and floats have no fractions left.
-    scaled = np.clip((x - np.median(x)) / deviation, -1e12, 1e12)
+    with np.errstate(over="ignore"):
+        scaled = np.clip((x - np.median(x)) / deviation, -1e12, 1e12)
     found = _beyond_chance(scaled, _partition(scaled, phi, least), least)
     edges = [0, *(at for at, _, _ in found), len(x)]
     medians = [np.median(x[start:stop]) for start, stop in pairwise(edges)]
@@ -225,7 +226,8 @@ def _left(x: Floats, begins: list[int]) -> tuple[float, float]:
     deviation, n, k = _scale(left) or _rare(left), len(x), len(parts)
     if deviation == 0:
         return 0.0, 0.0
-    left = np.clip(left, -_DRAWN_IN * deviation, _DRAWN_IN * deviation)
+    with np.errstate(over="ignore"):
+        left = np.clip(left / deviation, -_DRAWN_IN, _DRAWN_IN)
     products = left[1:] * left[:-1]
     # Over a change the residuals are of two levels, of which neither is known so near.
     products[np.asarray(begins, int) - 1] = 0.0
