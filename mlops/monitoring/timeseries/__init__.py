@@ -1,1 +1,1 @@
-"""Series of one value over time: what is to be expected and when the level changed."""
+"""Series in time: what is to be expected of the next value, and where a level changed."""
