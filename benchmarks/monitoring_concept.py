@@ -169,7 +169,7 @@ def _data(folder: Path, quick: bool) -> Path:
     return file
 
 
-def _river_python() -> Path:
+def river_python() -> Path:
     """river's own environment in the user's cache."""
     import os
 
@@ -198,7 +198,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     with tempfile.TemporaryDirectory() as folder:
         file = _data(Path(folder), options.quick)
-        words = [str(_river_python()), __file__, "--river", str(file)]
+        words = [str(river_python()), __file__, "--river", str(file)]
         theirs = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
         mine = {name: each for name, each in ours().items() if options.classic or name not in CLASSIC}
         lines = [*measure(mine, dict(np.load(file))), *theirs]
