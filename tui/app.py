@@ -32,6 +32,7 @@ PAGES = (
     ("5", "Monitoring", "tui.screens.monitoring:MonitoringPage"),
     ("6", "Alerts", "tui.screens.alerts:AlertsPage"),
     ("7", "Infra", "tui.screens.infra:InfraPage"),
+    ("8", "Figures", "tui.screens.figures:FiguresPage"),
 )
 _EVERY = 2.0
 

@@ -74,11 +74,13 @@ class Series:
     Attributes:
         model: That it belongs to; empty: the environment as a whole.
         points: Oldest first.
+        unit: As the spec has it; of a resource ``cores``, ``bytes``, ``s``, ``share`` or ``requests``.
     """
 
     name: str
     model: str
     points: tuple[Point, ...]
+    unit: str = ""
 
 
 @dataclass(frozen=True)

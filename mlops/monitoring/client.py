@@ -178,11 +178,15 @@ class MonitorClient:
         """Every series of a kind, ``kpi`` or ``resource``, by name, with its newest points."""
         rows = self._call("GET", f"/series/{kind}", params={"limit": limit})["series"]
         found: dict[tuple[str, str], list[Point]] = {}
+        units: dict[str, str] = {}
         for row in rows:
-            model = row.pop("model")
+            model, unit = row.pop("model"), row.pop("unit")
             point = Point(**{**row, "start": _time(row["start"]), "end": _time(row["end"])})
             found.setdefault((point.metric, model), []).append(point)
-        return tuple(Series(*key, tuple(points)) for key, points in sorted(found.items()))
+            units[point.metric] = unit
+        return tuple(
+            Series(name, model, tuple(points), units[name]) for (name, model), points in sorted(found.items())
+        )
 
     def timeline(self, model: str) -> tuple[Event, ...]:
         """Versions that answered and changes of alerts, oldest first."""

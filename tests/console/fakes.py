@@ -163,6 +163,7 @@ class FakeSession:
             models=lambda: () if self.empty else self.watched.states,
             heat=lambda model, windows=60, segment="": self.watched.maps.get(segment, self.watched.heat),
             performance=lambda model, windows=200, segment="": self.watched.of(segment),
+            series=lambda kind, limit=200: () if self.empty else self.watched.series[kind],
             timeline=lambda model: self.watched.events,
             pictures=lambda model, column="", blocks=1: self.watched.pictures(column),
         )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from mlops.monitoring.answers import Event, Heat, Picture, Point, Span, State
+from mlops.monitoring.answers import Event, Heat, Picture, Point, Series, Span, State
 from mlops.monitoring.distribution import Distribution
 
 NOW = datetime.now(UTC)
@@ -78,6 +78,41 @@ def events() -> tuple[Event, ...]:
     )
 
 
+def kpis() -> tuple[Series, ...]:
+    """Revenue by the hour that falls in the last three, and orders that are still being learnt."""
+    points = []
+    for at in range(_WINDOWS):
+        start = NOW - timedelta(hours=_WINDOWS - at)
+        expected = 1000 * (1.2 + math.sin(at / 24 * 2 * math.pi))
+        value = expected * (1 + 0.05 * math.sin(7 * at)) * (0.5 if at >= _WINDOWS - 3 else 1.0)
+        points.append(
+            Point(
+                "", start, start + timedelta(hours=1), "revenue", value, 0.8 * expected, 1.2 * expected,
+                expected, 671, 0, "kpi",
+            )
+        )  # fmt: skip
+    known = [
+        replace(each, metric="orders", low=None, high=None, expected=None, rows=0) for each in points[:9]
+    ]
+    return (Series("orders", "", tuple(known)), Series("revenue", "delay", tuple(points), "USD"))
+
+
+def resources() -> tuple[Series, ...]:
+    """Of one gateway and the disk."""
+    made = []
+    for name, unit, size in (("gateway cpu", "cores", 0.2), ("gateway memory", "bytes", 3e8),
+                             ("tracking answer", "s", 0.004), ("disk free", "share", 0.42)):  # fmt: skip
+        low, high = (None, None) if name == "disk free" else (0.8 * size, 1.3 * size)
+        expected = None if low is None else size
+        values = [size * (1 + 0.05 * math.sin(at)) for at in range(_WINDOWS)]
+        points = tuple(
+            Point("", _at(at), _at(at + 1), name, value, low, high, expected, 300, 0, "resource")
+            for at, value in enumerate(values)
+        )
+        made.append(Series(name, "", points, unit))
+    return tuple(made)
+
+
 @dataclass
 class Watched:
     """The answers of a monitor."""
@@ -90,6 +125,10 @@ class Watched:
     heat: Heat = field(default_factory=heat)
     quality: tuple[Point, ...] = field(default_factory=quality)
     events: tuple[Event, ...] = field(default_factory=events)
+
+    series: dict[str, tuple[Series, ...]] = field(
+        default_factory=lambda: {"kpi": kpis(), "resource": resources()}
+    )
 
     def of(self, segment: str) -> tuple[Point, ...]:
         """The series of a segment: estimates only."""

@@ -55,6 +55,22 @@ def test_one_model_feature_by_feature(watched: tuple[Project, FakeSession], mode
     assert data["model"]["version"] == "8"
 
 
+def test_the_figures(watched: tuple[Project, FakeSession], modelyard: Modelyard) -> None:
+    project, fake = watched
+    told = modelyard("-C", project.root, "monitor", "figures")
+    assert told.code == 0, told.err
+    line = next(each for each in told.out.splitlines() if each.startswith("revenue"))
+    assert "delay" in line
+    assert "USD" in line
+    assert "240 to 390 MB" in told.out
+    figures = json.loads(modelyard("-C", project.root, "--json", "monitor", "figures").out)["figures"]
+    assert [(each["kind"], each["name"]) for each in figures][:2] == [("kpi", "orders"), ("kpi", "revenue")]
+    assert figures[1]["points"][-1]["expected"] > figures[1]["points"][-1]["value"]
+    fake.empty = True
+    nothing = modelyard("-C", project.root, "monitor", "figures")
+    assert "nothing is measured yet" in nothing.out + nothing.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"), [(["nobody"], "no model nobody is watched"), ([], "which model?")]
 )

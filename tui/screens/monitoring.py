@@ -16,7 +16,7 @@ from tui.monitoring import Row, moved, rows, shown
 from tui.screens.page import ListPage
 from tui.themes import Palette
 from tui.widgets import symbols
-from tui.widgets.charts import Mark, coarser, interval_chart, paired_bars, sparkline
+from tui.widgets.charts import Mark, coarser, interval_chart, paired_bars, trend
 from tui.widgets.heatmap import heatmap, legend
 from tui.widgets.lanes import lanes
 from tui.widgets.symbols import State as Sign
@@ -91,7 +91,7 @@ class MonitoringPage(ListPage):
             ),
             Column("sentence", "what is known", 40, lambda r: r.sentence, flexible=True, most=120),
             Column("quality", "quality", 20, _quality),
-            Column("trend", "last windows", 24, lambda r: _trend(r.series)),
+            Column("trend", "last windows", 24, lambda r: trend([p.value for p in r.series], 24)),
             Column(
                 "behind", "behind", 9, lambda r: number(r.state.behind), lambda r: r.state.behind,
                 align="right",
@@ -301,13 +301,6 @@ def _quality(row: Row) -> str:
     return f"{now.metric} {number(now.value, 3)} {now.kind}"
 
 
-def _trend(series: Sequence[Point]) -> str:
-    """The last windows between their own least and greatest value: what counts here is change."""
-    values = [each.value or 0.0 for each in series[-24:]]
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    return sparkline([value - low + (high - low) / 7 for value in values], 24) if high > low else ""
-
-
 def _cell(heat: Heat, at: int, window: int) -> str:
     """The cell that is pointed at, in words."""
     span, level, test = heat.windows[window], heat.levels[at][window], heat.tests[at][window]
@@ -356,9 +349,9 @@ def _others(points: Sequence[Point], tint: Palette) -> Text:
         last = mine[-1]
         between = f"{number(last.low, 3)} to {number(last.high, 3)}" if last.low is not None else ""
         text.append(f"{metric:<10}{number(last.value, 3):>8}  ")
-        text.append(
-            f"{between:<18}reference {number(last.expected, 3):<8}{_trend(mine):<24}  {kind}\n", tint.dim
-        )
+        line = trend([each.value for each in mine], 24)
+        told = f"{between:<18}reference {number(last.expected, 3):<8}{line:<24}  {kind}\n"
+        text.append(told, tint.dim)
     return Text("\n").append_text(text) if text else text
 
 

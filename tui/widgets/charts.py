@@ -23,6 +23,14 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(_BLOCKS[min(7, int(7 * max(0.0, v) / top))] if top > 0 else _BLOCKS[0] for v in recent)
 
 
+def trend(values: Sequence[float | None], width: int) -> str:
+    """The last ``width`` values between their own least and greatest: what counts here is change."""
+    recent = [value for value in values[-width:] if value is not None and math.isfinite(value)]
+    low, high = min(recent, default=0.0), max(recent, default=0.0)
+    # The least one is still a line.
+    return sparkline([value - low + (high - low) / 7 for value in recent], width) if high > low else ""
+
+
 def line_chart(
     points: Sequence[tuple[float, float]],
     width: int,

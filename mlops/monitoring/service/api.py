@@ -134,7 +134,10 @@ class Api:
         """Every series of a kind (``kpi``, ``resource``): ``?limit=`` points each."""
         kind, limit = request.path_params["kind"], _most(request, "limit", 200)
         found = await run_in_threadpool(series.of_kind, self._store, kind, limit)
-        rows = [{"model": model, **_document(asdict(each))} for model, each in found]
+        rows = [
+            {"model": model, "unit": self._monitor.unit(kind, each.metric), **_document(asdict(each))}
+            for model, each in found
+        ]
         return JSONResponse({"series": rows})
 
     async def heat(self, request: Request) -> Response:

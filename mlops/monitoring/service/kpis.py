@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from mlops.monitoring.alerts.routes.base import Refused, secret
 from mlops.monitoring.answers import Point
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.service import series
-from mlops.monitoring.timeseries.judge import Watched, judged
+from mlops.monitoring.timeseries.judge import Watched, judged, level
 
 log = logging.getLogger(__name__)
 #: A figure that takes longer is a fault; the others do not wait for it.
@@ -53,6 +53,7 @@ class Kpis:
         self._sources = {each.name: partial(_ask, environment, each) for each in self._specs}
         self._asking: dict[str, _Asking] = {}
         self._told: dict[str, str] = {}
+        self._levels: dict[str, tuple[date, Finding]] = {}
 
     def look(self, until: float) -> dict[str, str]:
         """Everything that is due, in the order of time; what is left of a long past at ``until`` (of the
@@ -91,10 +92,17 @@ class Kpis:
                     old = []
                     past = self._past(spec, start)
                     point, findings = judged(watched, past, start, value)
-                    self._keep(spec, [point], findings)
+                    self._keep(spec, [point], [*findings, self._level(watched, past, start)])
                 start += period
         finally:
             self._keep(spec, old, [])
+
+    def _level(self, watched: Watched, past: list[Point], start: datetime) -> Finding:
+        """Looked for once a day: a day is the least that it must last."""
+        known = self._levels.get(watched.name)
+        if known is None or known[0] != start.date():
+            known = self._levels[watched.name] = (start.date(), level(watched, past, start))
+        return known[1]
 
     def _past(self, spec: KpiSpec, start: datetime) -> list[Point]:
         since = start - timedelta(days=spec.history_days)

@@ -20,13 +20,12 @@ from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.performance.concept.watch import ConceptWatch
 from mlops.monitoring.profile import Profile
-from mlops.monitoring.service import analysis, blocks, series
+from mlops.monitoring.service import analysis, blocks, resources, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
 from mlops.monitoring.service.kpis import Kpis
 from mlops.monitoring.service.labels import newest
 from mlops.monitoring.service.reference import ARTIFACT, Reference
-from mlops.monitoring.service.resources import Resources
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Monitor:
         self._tracking = TrackingClient(environment.tracking)
         self._references: dict[str, Reference | None] = {}
         self._kpis = Kpis(environment, spec.kpis, book)
-        self._resources = Resources(environment, spec.resources, book)
+        self._resources = resources.Resources(environment, spec.resources, book)
         self._stop = threading.Event()
         self._told: dict[str, str] = {}
         self.states: Mapping[str, State] = {}
@@ -78,6 +77,12 @@ class Monitor:
             self.faults, self.looked = faults, datetime.now(UTC)
             if self._stop.wait(self._spec.interval_seconds):
                 return
+
+    def unit(self, kind: str, name: str) -> str:
+        """Of a business figure or a resource."""
+        if kind == "resource":
+            return resources.unit(name)
+        return next((each.unit for each in self._spec.kpis if each.name == name), "")
 
     def stop(self) -> None:
         """End after the current window."""

@@ -36,12 +36,22 @@ class _Kind:
     least: float = 0.0
 
 
+#: By the last word of a name; its unit, too.
 _KINDS = {
     "cpu": _Kind("{:.2f} cores".format, least=0.25),
     "memory": _Kind(lambda value: f"{value / 1e6:,.0f} MB", share=0.25, least=100e6),
     "answer": _Kind(lambda value: f"{value * 1e3:,.0f} ms", share=1.0, least=0.1),
     "p95": _Kind(lambda value: f"{value * 1e3:,.1f} ms", share=1.0, least=0.02),
 }
+_UNITS = {
+    "cpu": "cores", "memory": "bytes", "answer": "s", "p95": "s", "requests": "requests", "errors": "share",
+    "free": "share",
+}  # fmt: skip
+
+
+def unit(name: str) -> str:
+    """Of a resource."""
+    return _UNITS.get(name.rpartition(" ")[2], "")
 
 
 class Resources:

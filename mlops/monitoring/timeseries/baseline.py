@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops.monitoring.tests import tails
+from mlops.monitoring.timeseries.change import changes
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -31,6 +32,8 @@ _LEAST_OF_SLOT, _WORTH = 3, 0.9
 _LEVEL = 7
 #: From so many errors on, their tails are fitted: beyond the outermost tenth on each side.
 _LEAST_TAIL, _TAIL = 200, 0.1
+#: Times that days stray from the week before them, which a change of level must exceed.
+_BEYOND_DAYS = 3.0
 #: Days whose sums say how much a day strays.
 _LEAST_DAYS = 10
 #: Of the past, the share of values that may be left out because they were called unusual then.
@@ -61,6 +64,21 @@ class Expectation:
     day_p_value: float
     season: str
     learnt: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change of the level that has lasted for a day at least.
+
+    Attributes:
+        moment: Begin of the first period at the new level, as in ``times``.
+        before, after: Values at the level before it and since, in the middle of the season.
+    """
+
+    moment: int
+    before: float
+    after: float
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -172,6 +190,24 @@ class Baseline:
         # Overlapping sums are no more than as many days.
         found = _Tails(past, len(past) / each)
         return now, found.p_value(now, side)
+
+    def step(self) -> Step | None:
+        """The newest change of the level, season apart, by :mod:`mlops.monitoring.timeseries.change`; None:
+        there is none, or the level wanders so that a day is often as far from the week before."""
+        if self.learnt < LEAST:
+            return None
+        fit = self._fitted
+        found = changes(fit.left, max(8, DAY // self._period))
+        if not found:
+            return None
+        last = found[-1]
+        days = self._times[fit.of] // self._day
+        of_days = np.asarray([fit.errors[days == day].mean() for day in np.unique(days)])
+        if abs(last.after - last.before) < _BEYOND_DAYS * _spread(of_days):
+            return None
+        middle = float(np.median(fit.season.of_all))
+        before, after = (self._scale.back(middle + level) for level in (last.before, last.after))
+        return Step(int(self._times[last.at]), before, after, last.p_value)
 
     def _fit(self, scale: _Scale, values: Floats) -> _Fit:
         seen = scale.there(values)

@@ -16,6 +16,8 @@ from mlops.monitoring.timeseries.baseline import Baseline, Expectation
 
 #: Share of usual values outside of the interval; of usual days, beyond what counts. Half of both alarm.
 ALPHA = 0.001
+#: Days for which a change of level is news.
+_NEWS_DAYS = 7
 _WORDS = {"low": "below", "high": "above"}
 
 
@@ -69,7 +71,34 @@ def judged(
     return point, [_now(watched, point, found), *_lately(watched, point, found)]
 
 
+def level(watched: Watched, past: Sequence[Point], until: datetime) -> Finding:
+    """Whether the level of a series changed in the last week before ``until`` and has stayed so for a day; a
+    ticket, for what lasts wakes nobody twice."""
+    baseline = _baseline(watched, past, until)
+    found = baseline.step()
+    name = f"{watched.name} level"
+    since = _local(until, ZoneInfo(watched.zone)) - timedelta(days=_NEWS_DAYS).total_seconds()
+    if found is None or found.moment < since:
+        words = f"{watched.name} keeps its level"
+        return Finding(name, watched.family, "level", 0, 0, watched.least, 1, 1, False, "none", words)
+    share = _share(found.after - found.before, found.before)
+    wrong = watched.side == "both" or (share < 0) == (watched.side == "low")
+    held = wrong and abs(share) >= watched.least
+    when = f"{datetime.fromtimestamp(found.moment, UTC):%a %d %b %H:%M}"
+    way = _WORDS["low" if share < 0 else "high"]
+    words = f"{watched.name} is {abs(share):.0%} {way} its level before {when}"
+    return Finding(
+        name, watched.family, "level", found.after, abs(share), watched.least, found.p_value, found.p_value,
+        held, "ticket" if held else "none", words,
+    )  # fmt: skip
+
+
 def _expected(watched: Watched, past: Sequence[Point], start: datetime, value: float) -> Expectation | None:
+    moment = _local(start, ZoneInfo(watched.zone))
+    return _baseline(watched, past, start).expect(moment, value, ALPHA, watched.side)
+
+
+def _baseline(watched: Watched, past: Sequence[Point], start: datetime) -> Baseline:
     zone = ZoneInfo(watched.zone)
     known = [each for each in past if each.start is not None and each.start < start]
     # What comes before the first value that is one says only that nothing was recorded yet.
@@ -81,8 +110,7 @@ def _expected(watched: Watched, past: Sequence[Point], start: datetime, value: f
     period = round(watched.period.total_seconds())
     # A clock set back for winter gives an hour twice: both are of that hour.
     order = np.argsort(times, kind="stable")
-    baseline = Baseline(times[order], values[order], period, usual[order])
-    return baseline.expect(_local(start, zone), value, ALPHA, watched.side)
+    return Baseline(times[order], values[order], period, usual[order])
 
 
 def _local(moment: datetime | None, zone: ZoneInfo) -> int:

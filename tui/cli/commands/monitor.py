@@ -29,7 +29,7 @@ _WINDOWS = 40
 
 def add(parser: ArgumentParser, name: str) -> None:
     """Declare the options."""
-    actions = ("models", "show", "fatigue", "replay", "tune", "rules", "dashboards")
+    actions = ("models", "show", "figures", "fatigue", "replay", "tune", "rules", "dashboards")
     parser.add_argument("action", nargs="?", choices=actions, default="models")
     parser.add_argument(
         "policy",
@@ -50,6 +50,8 @@ def run(args: Namespace, out: Output) -> int:
             return _models(session, out)
         if args.action == "show":
             return _show(session, args, out)
+        if args.action == "figures":
+            return _figures(session, out)
         if args.action == "fatigue":
             return _fatigue(session, args, out)
         if args.action == "replay":
@@ -111,6 +113,24 @@ def _show(session: Session, args: Namespace, out: Output) -> int:
         {"model": vars(row.state), "sentence": row.sentence, "alerts": row.alerts, "heat": heat,
          "performance": row.quality}
     )  # fmt: skip
+    return ExitCode.DONE
+
+
+def _figures(session: Session, out: Output) -> int:
+    from tui.figures import figures
+    from tui.widgets.words import ago
+
+    found = figures(session.monitor(), _WINDOWS)
+    out.table(
+        ("figure", "of", "now", "off", "usual", "until", "alerts"),
+        [
+            (f.series.name, f.series.model or f.kind, f.value, f.off, f.usual, ago(f.last.end), len(f.alerts))
+            for f in found
+        ],
+    )
+    if not found:
+        out.say("nothing is measured yet; business figures are in the spec: monitoring.kpis")
+    out.document({"figures": [{"kind": f.kind, **vars(f.series), "alerts": f.alerts} for f in found]})
     return ExitCode.DONE
 
 

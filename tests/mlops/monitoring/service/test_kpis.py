@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -110,6 +111,21 @@ def test_a_drop_pages_once_it_lasts_and_ends_by_itself(tmp_path: Path, shop: Sho
     assert last.low is not None
     assert last.high is not None
     assert last.low < last.expected < last.high
+
+
+def test_a_new_level_is_a_ticket_until_it_is_a_week_old(tmp_path: Path, shop: Shop) -> None:
+    bench = Bench(tmp_path, KpiSpec(name="revenue", function="the_shop:revenue", timezone="Asia/Tokyo"))
+    shop.factor = lambda moment: 0.88 if moment >= NOW else 1.0
+    bench.look(hours=60)
+    alert = next(each for each in bench.firing() if each.feature == "revenue level")
+    assert alert.severity == "ticket"
+    found = re.fullmatch(r"revenue is (\d+)% below its level before (.+)", alert.summary)
+    assert found is not None
+    assert 9 <= int(found[1]) <= 15
+    when = datetime.strptime(f"2026 {found[2]}", "%Y %a %d %b %H:%M").replace(tzinfo=UTC)
+    assert abs(when - 9 * HOUR - NOW) <= 4 * HOUR, "said in the time of the shop"
+    bench.look(hours=24 * 7)
+    assert bench.firing() == []
 
 
 def test_a_usual_month_pages_nobody(tmp_path: Path, shop: Shop) -> None:
