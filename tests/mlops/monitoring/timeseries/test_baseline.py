@@ -183,8 +183,7 @@ def test_no_series_is_too_odd(values: list[float], period: int, value: float) ->
 
 
 def test_a_change_of_level_is_told_and_its_absence_too() -> None:
-    """30 % less for five days, in the kinds of series whose hours stray little enough; and none where there is
-    none."""
+    """30 % less for five days, in series whose hours stray little enough; and none where there is none."""
     clear = ("normal", "growing sales", "autocorrelated", "heavy tails")
     told = found = 0
     for number, (name, make) in enumerate(SERIES.items()):
