@@ -21,6 +21,7 @@ from mlops.monitoring import infrastructure, rollouts
 from mlops.monitoring.alerts import Alert, Alerts, Observation
 from mlops.monitoring.alerts.http import AlertApi, Handler, plain, text, whole
 from mlops.monitoring.service import series, views
+from mlops.monitoring.service.figures import Figures
 from mlops.monitoring.service.monitor import Monitor
 
 log = logging.getLogger(__name__)
@@ -36,12 +37,14 @@ class Api:
     def __init__(
         self,
         monitor: Monitor,
+        figures: Figures,
         book: Alerts,
         token: str,
         audit: AuditLog | None,
         undelivered: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._monitor, self._book, self._token, self._audit = monitor, book, token, audit
+        self._monitor, self._figures, self._book = monitor, figures, book
+        self._token, self._audit = token, audit
         self._undelivered = undelivered
         self._store = book.store
 
@@ -81,7 +84,7 @@ class Api:
 
     async def health(self, request: Request) -> Response:
         """Alive; ``faults`` says what it cannot watch or tell anybody, and why."""
-        looked, faults = self._monitor.looked, dict(self._monitor.faults)
+        looked, faults = self._monitor.looked, {**self._monitor.faults, **self._figures.faults}
         try:
             faults |= await run_in_threadpool(self._undelivered)
         except Exception as error:
@@ -135,7 +138,7 @@ class Api:
         kind, limit = request.path_params["kind"], _most(request, "limit", 200)
         found = await run_in_threadpool(series.of_kind, self._store, kind, limit)
         rows = [
-            {"model": model, "unit": self._monitor.unit(kind, each.metric), **_document(asdict(each))}
+            {"model": model, "unit": self._figures.unit(kind, each.metric), **_document(asdict(each))}
             for model, each in found
         ]
         return JSONResponse({"series": rows})

@@ -65,7 +65,6 @@ class Kpis:
                 self._catch_up(spec, until)
             except KpiError as error:
                 words = str(error)
-                log.warning("kpi %s: %s", spec.name, words)
                 faults[f"kpi {spec.name}"] = words
             self._tell(spec, words)
         return faults
@@ -142,6 +141,7 @@ class Kpis:
         """A figure that cannot be had is an alert of its own, once for each change."""
         if self._told.get(spec.name, "") == words:
             return
+        log.warning("kpi %s: %s", spec.name, words or "known again")
         self._book.observe(
             [
                 Observation(
@@ -271,6 +271,7 @@ def _of_log(environment: Environment, spec: KpiSpec, start: datetime, end: datet
             continue
         uri = location(environment, table, spec.model)
         if not deltalake.DeltaTable.is_deltatable(uri, storage_options=known_as):
+            _served(environment, spec)
             return None
         builder = builder.register(table, deltalake.DeltaTable(uri, storage_options=known_as))
     try:
@@ -280,6 +281,18 @@ def _of_log(environment: Environment, spec: KpiSpec, start: datetime, end: datet
     except deltalake.exceptions.DeltaError as error:
         raise KpiError((str(error).splitlines() or [""])[0][:300]) from None
     return _one([tuple(row.values()) for row in found.to_pylist()])
+
+
+def _served(environment: Environment, spec: KpiSpec) -> None:
+    """Raises:
+    KpiError: Nothing was ever logged of that model: its name may be wrong.
+    """
+    import deltalake
+
+    known_as = options(environment.storage)
+    uris = (location(environment, table, spec.model) for table in _TABLES)
+    if not any(deltalake.DeltaTable.is_deltatable(uri, storage_options=known_as) for uri in uris):
+        raise KpiError(f"nothing was logged of a model {spec.model} yet")
 
 
 def _one(rows: list[tuple[Any, ...]]) -> Any:

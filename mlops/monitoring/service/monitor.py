@@ -20,10 +20,9 @@ from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.performance.concept.watch import ConceptWatch
 from mlops.monitoring.profile import Profile
-from mlops.monitoring.service import analysis, blocks, resources, series
+from mlops.monitoring.service import analysis, blocks, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
-from mlops.monitoring.service.kpis import Kpis
 from mlops.monitoring.service.labels import newest
 from mlops.monitoring.service.reference import ARTIFACT, Reference
 from mlops.tracking.client import TrackingClient
@@ -48,8 +47,6 @@ class Monitor:
         self._environment, self._spec, self._book = environment, spec, book
         self._tracking = TrackingClient(environment.tracking)
         self._references: dict[str, Reference | None] = {}
-        self._kpis = Kpis(environment, spec.kpis, book)
-        self._resources = resources.Resources(environment, spec.resources, book)
         self._stop = threading.Event()
         self._told: dict[str, str] = {}
         self.states: Mapping[str, State] = {}
@@ -67,8 +64,6 @@ class Monitor:
                 faults["registry"] = _words(error)
                 log.warning("registry: %s", faults["registry"])
             try:
-                self._resources.look()
-                faults |= self._kpis.look(time.monotonic() + self._spec.look_seconds)
                 self._book.tick()
                 self._forget()
             except Exception as error:
@@ -77,12 +72,6 @@ class Monitor:
             self.faults, self.looked = faults, datetime.now(UTC)
             if self._stop.wait(self._spec.interval_seconds):
                 return
-
-    def unit(self, kind: str, name: str) -> str:
-        """Of a business figure or a resource."""
-        if kind == "resource":
-            return resources.unit(name)
-        return next((each.unit for each in self._spec.kpis if each.name == name), "")
 
     def stop(self) -> None:
         """End after the current window."""

@@ -15,6 +15,7 @@ from blueprints.errors import Problem
 from mlops.governance.audit import AuditLog
 from mlops.monitoring.alerts import Alerts, AlertStore, Notifier
 from mlops.monitoring.service.api import Api
+from mlops.monitoring.service.figures import Figures
 from mlops.monitoring.service.monitor import Monitor
 from mlops.serving.settings import listen, read
 
@@ -47,21 +48,25 @@ def main() -> int:
         return int(problem.code)
     book = Alerts(store, settings.spec.monitoring.alerts, settings.environment.name)
     monitor = Monitor(settings.environment, settings.spec.monitoring, book)
+    figures = Figures(settings.environment, settings.spec.monitoring, book)
     audit_file = os.environ.get("MODELYARD_AUDIT_FILE")
     notifier = Notifier(book)
     notifier.start()
     api = Api(
         monitor,
+        figures,
         book,
         reference.token.get_secret_value(),
         AuditLog(Path(audit_file)) if audit_file else None,
         notifier.faults,
     )
-    threading.Thread(target=monitor.run, name="monitor", daemon=True).start()
+    for name, each in (("monitor", monitor.run), ("figures", figures.run)):
+        threading.Thread(target=each, name=name, daemon=True).start()
     config = uvicorn.Config(api.app(), log_level="warning", access_log=False, lifespan="off")
     try:
         uvicorn.Server(config).run(sockets=[listen(settings.port)])
     finally:
         monitor.stop()
+        figures.stop()
         notifier.stop()
     return 0

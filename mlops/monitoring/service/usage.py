@@ -111,10 +111,14 @@ def read(environment: Environment, folder: str, database: Callable[[], None]) ->
 def _processes(folder: str) -> tuple[dict[str, dict[int, float]], dict[str, int]]:
     cpu: dict[str, dict[int, float]] = {}
     memory: dict[str, int] = {}
-    for process in psutil.process_iter():
+    marks: dict[int, str] = {}
+    # The older first: what a process began is of the same service, though it may have overwritten its own
+    # environment with a title, as PostgreSQL does.
+    for process in sorted(psutil.process_iter(), key=_began):
         # One that ends meanwhile, or is not ours to see, counts for nothing.
         with suppress(psutil.Error, OSError):
-            name = str(process.environ().get(MARKER, ""))
+            name = str(process.environ().get(MARKER, "")) or marks.get(process.ppid(), "")
+            marks[process.pid] = name
             if not name.startswith(f"{folder}/"):
                 continue
             service = name.removeprefix(f"{folder}/")
@@ -123,6 +127,13 @@ def _processes(folder: str) -> tuple[dict[str, dict[int, float]], dict[str, int]
             whole = process.memory_full_info()
             memory[service] = memory.get(service, 0) + int(getattr(whole, "pss", whole.rss))
     return cpu, memory
+
+
+def _began(process: psutil.Process) -> float:
+    try:
+        return float(process.create_time())
+    except psutil.Error:
+        return 0.0
 
 
 def _answers(environment: Environment, database: Callable[[], None]) -> dict[str, float]:

@@ -52,9 +52,6 @@ def build(spec: EnvironmentSpec, project: str, name: str, root: Path) -> pulumi.
     if spec.monitoring.enabled:
         audit = str(root / ".modelyard" / "audit.jsonl")
         monitoring = Monitoring(spec.monitoring, home, access, network, database, audit)
-        alerts = {"name": "monitoring", "url": database.urls["monitoring"]}
-        reference = {"url": "", "token": monitoring.token, "database": alerts}
-        monitoring.start(_document({**core, "protected": False, "monitoring": reference}))
     if spec.serving.enabled:
         token = access.secret("serving-token")
         # The gateway reports rollouts to the monitor; the database is none of its business.
@@ -65,11 +62,19 @@ def build(spec: EnvironmentSpec, project: str, name: str, root: Path) -> pulumi.
         }
         view = {**core, "protected": False, "serving": {"url": "", "token": token}, "monitoring": reports}
         serving = Serving(spec.serving, home, access, network, _document(view))
+    gateway = serving and {
+        "url": serving.url,
+        "token": serving.token,
+        "replicas": list(serving.replicas),
+    }
+    if monitoring:
+        alerts = {"name": "monitoring", "url": database.urls["monitoring"]}
+        reference = {"url": "", "token": monitoring.token, "database": alerts}
+        monitoring.start(_document({**core, "protected": False, "serving": gateway, "monitoring": reference}))
     whole = {
         **core,
         "databases": {key: {"name": key, "url": url} for key, url in database.urls.items()},
-        "serving": serving
-        and {"url": serving.url, "token": serving.token, "replicas": list(serving.replicas)},
+        "serving": gateway,
         "monitoring": monitoring
         and {
             "url": monitoring.url,

@@ -184,6 +184,7 @@ def test_a_query_over_the_log(tmp_path: Path) -> None:
         KpiSpec(name="sales", query=query, model="delay", history_days=3),
         KpiSpec(name="none", query=query.replace("outcomes", "labels"), model="delay", history_days=3),
         KpiSpec(name="wrong", query="SELECT nothing FROM outcomes", model="delay", history_days=3),
+        KpiSpec(name="stranger", query=query, model="dealy", history_days=3),
         KpiSpec(name="many", query="SELECT id FROM outcomes", model="delay", history_days=3),
     ]
     bench = Bench(tmp_path, *specs)
@@ -197,6 +198,7 @@ def test_a_query_over_the_log(tmp_path: Path) -> None:
     assert found[NOW - timedelta(days=3)] is None
     assert "nothing" in faults["kpi wrong"]
     assert faults["kpi many"] == "expected one number, got 96 rows of 1 columns"
+    assert faults["kpi stranger"] == "nothing was logged of a model dealy yet"
     assert "kpi none" not in faults, "nothing was labelled yet"
 
 
