@@ -169,6 +169,10 @@ class MonitoringSpec(Section):
     """Predictions in one block: what is profiled and compared together."""
     window_blocks: Annotated[int, Field(ge=1, le=1000)] = 1
     """Newest blocks that make a window; above 1 windows slide by one block."""
+    window_hours: Annotated[float, Field(ge=0, le=8760)] = 0.0
+    """Instead of window_blocks: the blocks of so many hours make a window; 0: window_blocks counts."""
+    block_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
+    """A block with fewer than window_rows predictions, but 100, is closed after so many hours."""
     look_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Seconds for one model in one look; what is left goes on at the next, so that none waits for another."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01

@@ -75,7 +75,8 @@ def drift(reference: Reference, window: Profile, alpha: float) -> list[Finding]:
     """All rows of a window against the reference."""
     # What the log redacts is no column of the window, and nothing can be said of it.
     seen = {name: each for name, each in reference.profile.columns.items() if name in window.columns}
-    found = compare(Profile(reference.profile.rows, seen), window, _rules(alpha)).findings
+    known = Profile(reference.profile.rows, seen)
+    found = compare(known, window, _rules(alpha), reference.baseline).findings
     return [replace(each, importance=reference.importance.get(each.column)) for each in found]
 
 

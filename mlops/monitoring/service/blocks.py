@@ -41,6 +41,7 @@ class Block:
     Attributes:
         segment: ``region=EU``; empty: all rows.
         start, end: Times of its first and last event; UTC.
+        id: Its number in the database; 0: not there yet.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Block:
     end: datetime | None
     profile: Profile
     segment: str = ""
+    id: int = 0
 
 
 def write(connection: sa.Connection, blocks: Iterable[Block]) -> None:
@@ -73,14 +75,52 @@ def forget(connection: sa.Connection, before: datetime) -> None:
 
 
 def newest(
-    store: AlertStore, model: str, version: str, segment: str = "", limit: int | None = None
+    store: AlertStore,
+    model: str,
+    version: str,
+    segment: str = "",
+    limit: int | None = None,
+    after: datetime | None = None,
 ) -> list[Block]:
-    """The newest blocks of a version, oldest first; all of them without a limit."""
-    mine = (BLOCKS.c.model == model) & (BLOCKS.c.version == version) & (BLOCKS.c.segment == segment)
-    query = sa.select(BLOCKS).where(mine).order_by(BLOCKS.c.id.desc())
+    """The newest blocks of a version, oldest first; all of them without a limit.
+
+    Args:
+        after: Only those that ended later.
+    """
+    query = _of(model, version, segment).order_by(BLOCKS.c.id.desc()).limit(limit)
+    return _read(store, query if after is None else query.where(BLOCKS.c.end > after))[::-1]
+
+
+def oldest(store: AlertStore, model: str, version: str, segment: str, first: int, limit: int) -> list[Block]:
+    """So many blocks from a number on, in order."""
+    query = _of(model, version, segment).where(BLOCKS.c.id >= first).order_by(BLOCKS.c.id)
+    return _read(store, query.limit(limit))
+
+
+def ended(
+    store: AlertStore, model: str, version: str, segment: str, first: int, until: datetime
+) -> list[Block]:
+    """The blocks from a number on that had ended by a moment, in order, up to the first that had not."""
+    later = _of(model, version, segment).where((BLOCKS.c.id >= first) & (BLOCKS.c.end > until))
+    stop = later.with_only_columns(sa.func.min(BLOCKS.c.id)).scalar_subquery()
+    query = _of(model, version, segment).where(BLOCKS.c.id >= first).order_by(BLOCKS.c.id)
+    return _read(store, query.where((stop.is_(None)) | (BLOCKS.c.id < stop)))
+
+
+def last(store: AlertStore) -> int:
+    """The number of the newest block of all; 0: there is none."""
     with store.reading() as connection:
-        rows = connection.execute(query if limit is None else query.limit(limit)).mappings().all()
-    return [_block(row) for row in reversed(rows)]
+        return int(connection.execute(sa.select(sa.func.max(BLOCKS.c.id))).scalar() or 0)
+
+
+def _of(model: str, version: str, segment: str) -> sa.Select[Any]:
+    mine = (BLOCKS.c.model == model) & (BLOCKS.c.version == version) & (BLOCKS.c.segment == segment)
+    return sa.select(BLOCKS).where(mine)
+
+
+def _read(store: AlertStore, query: sa.Select[Any]) -> list[Block]:
+    with store.reading() as connection:
+        return [_block(row) for row in connection.execute(query).mappings().all()]
 
 
 def summed(blocks: Iterable[Block]) -> Profile:
@@ -96,4 +136,5 @@ def _block(row: Any) -> Block:
         row["end"],
         from_bytes(row["profile"]),
         row["segment"],
+        row["id"],
     )

@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from typing import Any
 
 from blueprints.environment import Environment, StorageRef
@@ -19,17 +18,19 @@ from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
 from mlops.monitoring.performance.concept.watch import ConceptWatch
-from mlops.monitoring.profile import Profile
 from mlops.monitoring.service import analysis, blocks, series
 from mlops.monitoring.service.blocks import Block
 from mlops.monitoring.service.cursor import Cursor
 from mlops.monitoring.service.labels import newest
 from mlops.monitoring.service.reference import ARTIFACT, Reference
+from mlops.monitoring.service.windows import Windows
 from mlops.tracking.client import TrackingClient
 
 log = logging.getLogger(__name__)
 _LABELLED = 0.5
 """Share of a window's rows whose labels must be known before its quality is judged."""
+_LEAST_ROWS = 100
+"""Rows of a block that is closed because of its age: fewer say nothing."""
 _MOST_WINDOWS = 20
 """Windows read at once, so that a long backlog does not take the memory of all of it."""
 
@@ -47,6 +48,8 @@ class Monitor:
         self._environment, self._spec, self._book = environment, spec, book
         self._tracking = TrackingClient(environment.tracking)
         self._references: dict[str, Reference | None] = {}
+        span = timedelta(hours=spec.window_hours) if spec.window_hours else None
+        self._windows = Windows(book.store, spec.window_blocks, span)
         self._stop = threading.Event()
         self._told: dict[str, str] = {}
         self.states: Mapping[str, State] = {}
@@ -145,10 +148,25 @@ class Monitor:
         found: Any = cursor.read(uri, storage, windows * size) if windows else None
         for index in range(windows):
             cursor = cursor.advanced(size)
-            places = {f"log:{model}": cursor.to_text()}
-            self._compare(model, found.slice(index * size, size), places, cursor.rows)
+            self._compare(model, found.slice(index * size, size), _read_to(model, cursor), cursor.rows)
+        if not windows and self._waited(model, cursor.rows):
+            rows = cursor.rows
+            found, cursor = cursor.read(uri, storage, rows), cursor.advanced(rows)
+            self._compare(model, found, _read_to(model, cursor), cursor.rows)
         self._judge_labels(model)
         return windows == _MOST_WINDOWS
+
+    def _waited(self, model: str, rows: int) -> bool:
+        """Whether rows that do not fill a block have waited for so long that they are one."""
+        place, now = f"waiting:{model}", datetime.now(UTC)
+        since = self._book.store.place(place)
+        if not rows or not since:
+            if rows:
+                with self._book.store.transaction() as connection:
+                    self._book.store.put_places(connection, {place: now.isoformat()})
+            return False
+        late = now - datetime.fromisoformat(since) >= timedelta(hours=self._spec.block_hours)
+        return late and rows >= _LEAST_ROWS
 
     def _cursor(self, name: str, uri: str, storage: StorageRef) -> Cursor:
         return Cursor.from_text(self._book.store.place(name)).extended(uri, storage)
@@ -160,9 +178,9 @@ class Monitor:
         start, end = _span(rows)
         seen = None
         if reference is not None:
-            earlier = partial(self._with_earlier, model, version)
+            window = partial(self._windows.ending_with, model, version, end=end or datetime.now(UTC))
             seen = analysis.of_rows(
-                reference, rows, version, (start, end), earlier, self._spec.false_alarm_rate
+                reference, rows, version, (start, end), window, self._spec.false_alarm_rate
             )
         record = Window(model, version, start, end, len(rows), invalid=seen.invalid if seen else {})
 
@@ -172,7 +190,11 @@ class Monitor:
                 blocks.write(connection, made)
                 series.write(connection, model, seen.points)
 
-        self._book.record(seen.findings if seen else [], record, places, keep)
+        try:
+            self._book.record(seen.findings if seen else [], record, places, keep)
+        except Exception:
+            self._windows.forget(model)
+            raise
         self.states = {
             **self.states,
             model: State(
@@ -185,13 +207,6 @@ class Monitor:
                 tuple(reference.segments) if reference else (),
             ),
         }
-
-    def _with_earlier(self, model: str, version: str, segment: str, block: Profile) -> Profile:
-        """The window that ends with a new block."""
-        more = self._spec.window_blocks - 1
-        earlier = blocks.newest(self._book.store, model, version, segment, more) if more else []
-        same = [each.profile for each in earlier if each.profile.columns.keys() == block.columns.keys()]
-        return reduce(add, [*same, block])
 
     def pictures(self, model: str, column: str, number: int) -> tuple[Picture, ...]:
         """The newest blocks of a model against the reference of the version that last answered, as shares of
@@ -275,6 +290,11 @@ class Monitor:
         text = self._book.store.place(f"concept:{model}")
         known = ConceptWatch.from_text(text) if text else None
         return known if known and known.version == version else ConceptWatch(version)
+
+
+def _read_to(model: str, cursor: Cursor) -> dict[str, str]:
+    """Places after a block: how far the log is read, and that no row waits longer than from the next on."""
+    return {f"log:{model}": cursor.to_text(), f"waiting:{model}": ""}
 
 
 def _version(rows: Any) -> str:

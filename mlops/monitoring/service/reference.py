@@ -20,6 +20,7 @@ from mlops.monitoring.profile import Profile
 from mlops.monitoring.profile.profile import arrow_table
 from mlops.monitoring.profile.storage import from_bytes, to_bytes
 from mlops.monitoring.service.segments import of_reference, places
+from mlops.monitoring.tests.baseline import Baseline
 from mlops.monitoring.tests.ranks import area
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Reference:
         segments: Profiles of ``region=EU`` and the like, watched beside all rows.
         groups: Mean loss of all rows (``""``) and of each segment, to tell later where it grew.
         rates: Of all rows (``""``) and of each group that has to be treated alike.
+        baseline: How much the reference's own windows differ; None: rows are taken as independent.
         estimator: What tells the performance of outputs without labels; None: too few labels to learn it.
     """
 
@@ -69,6 +71,7 @@ class Reference:
     segments: Mapping[str, Profile] = field(default_factory=dict)
     groups: Mapping[str, Group] = field(default_factory=dict)
     rates: Mapping[str, Rates] = field(default_factory=dict)
+    baseline: Baseline | None = None
 
     def to_json(self) -> str:
         """For the artifact."""
@@ -85,6 +88,7 @@ class Reference:
                     name: base64.b64encode(to_bytes(each)).decode() for name, each in self.segments.items()
                 },
                 "rates": {name: asdict(each) for name, each in self.rates.items()},
+                "baseline": _plain(self.baseline) if self.baseline else None,
                 "groups": {name: [each.rows, each.loss, each.variance] for name, each in self.groups.items()},
             }
         )
@@ -105,7 +109,7 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
-            # An earlier release wrote none of the last five.
+            # An earlier release wrote none of the last six.
             segments = read.get("segments", {})
             plain = read.get("estimator")
             return cls(
@@ -121,6 +125,7 @@ class Reference:
                     name: Rates(**{measure: tuple(pair) for measure, pair in each.items()})
                     for name, each in read.get("rates", {}).items()
                 },
+                _baseline(read.get("baseline")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
@@ -136,6 +141,7 @@ def build_reference(
     importance: Mapping[str, float] | None = None,
     segments: Sequence[str] = (),
     fairness: Sequence[str] = (),
+    window_rows: int = 0,
 ) -> Reference:
     """Sum up data that is as it should be.
 
@@ -148,9 +154,12 @@ def build_reference(
         importance: By column, in any unit; negative ones count as none.
         segments: Columns whose most frequent values are watched apart as well.
         fairness: Columns whose values are groups that a classifier has to treat alike; segments, too.
+        window_rows: The rows are in the order in which they happened: cut them into windows of so many (as
+            ``monitoring.window_rows``), and hold later windows against how much these differ. Rows of an hour
+            share its weather; taken as independent they alarm. 0: they are independent.
 
     Raises:
-        UsageProblem: Lengths differ, or there is no such column.
+        UsageProblem: Lengths differ, there is no such column, or fewer than 8 windows.
     """
     table = arrow_table(features)
     profile = Profile.of(table)
@@ -187,7 +196,24 @@ def build_reference(
         named = [name for name in parts if name.partition("=")[0] in fairness]
         known = None if labels is None else np.asarray(labels, float)
         rates = by_group(np.asarray(predictions, float), known, places(table, named))
-    return Reference(task, profile, quality, shares, expected, estimator, parts, groups, rates)
+    baseline = None
+    if window_rows:
+        starts = range(0, profile.rows - window_rows + 1, window_rows)
+        cut = [Profile.of(table.slice(start, window_rows), like=profile) for start in starts]
+        baseline = Baseline.of(cut)
+    return Reference(task, profile, quality, shares, expected, estimator, parts, groups, rates, baseline)
+
+
+def _plain(baseline: Baseline) -> dict[str, Any]:
+    found = [[*key, factor] for key, factor in sorted(baseline.inflation.items())]
+    return {"blocks": baseline.blocks, "inflation": found}
+
+
+def _baseline(plain: Mapping[str, Any] | None) -> Baseline | None:
+    if plain is None:
+        return None
+    found = {(str(column), str(test)): float(factor) for column, test, factor in plain["inflation"]}
+    return Baseline(found, int(plain["blocks"]))
 
 
 def attach_reference(environment: Environment, model: str, version: str, reference: Reference) -> None:
