@@ -13,7 +13,7 @@ from typing import Any
 from blueprints.environment import Environment, StorageRef
 from blueprints.errors import Problem
 from blueprints.spec import MonitoringSpec
-from mlops.data.tables import folder, location, options
+from mlops.data.tables import dataset, location, options
 from mlops.monitoring.alerts import Alerts, Window
 from mlops.monitoring.answers import Picture, Point, State
 from mlops.monitoring.finding import Finding
@@ -29,6 +29,10 @@ from mlops.tracking.client import TrackingClient
 log = logging.getLogger(__name__)
 _LABELLED = 0.5
 """Share of a window's rows whose labels must be known before its quality is judged."""
+_LATER = 3
+"""Later windows whose labels have come, after which a window is not waited for any more."""
+_CLOCKS = timedelta(hours=1)
+"""Clocks of two machines may be apart by so much."""
 _LEAST_ROWS = 100
 """Rows of a block that is closed because of its age: fewer say nothing."""
 _MOST_WINDOWS = 20
@@ -242,31 +246,39 @@ class Monitor:
     def _judge_labels(self, model: str) -> None:
         """Quality of the windows whose labels have come, in order, against the reference's."""
         import deltalake
+        import pyarrow.compute as pc
 
         storage, known_as = self._environment.storage, options(self._environment.storage)
         uris = [location(self._environment, kind, model) for kind in ("predictions", "labels")]
         if not all(deltalake.DeltaTable.is_deltatable(uri, storage_options=known_as) for uri in uris):
             return
-        table = deltalake.DeltaTable(uris[1], storage_options=known_as)
-        known = str(table.version())
+        known = str(deltalake.DeltaTable(uris[1], storage_options=known_as).version())
         if self._book.store.place(f"labels:{model}") == known:
             return
-        data = table.to_pyarrow_dataset(filesystem=folder(storage, uris[1]))
-        labels = newest(data.to_table(columns=["id", "time", "label"]))
         cursor = self._cursor(f"quality:{model}", uris[0], storage)
         size = self._spec.window_rows
         windows = min(cursor.rows // size, _MOST_WINDOWS)
-        found: Any = cursor.read(uris[0], storage, windows * size) if windows else None
+        if not windows:
+            return
+        found = cursor.read(uris[0], storage, windows * size)
+        # No label is written before its prediction.
+        since = pc.min(found.column("time")).as_py() - _CLOCKS
+        data = dataset(storage, uris[1], lambda path, written: written >= since)
+        labels = newest(data.to_table(columns=["id", "time", "label"]))
+        parts = [found.slice(index * size, size) for index in range(windows)]
+        joined = [rows.select(["id", "score"]).join(labels, "id", join_type="inner") for rows in parts]
+        come = [len(each) >= _LABELLED * size for each in joined]
         for index in range(windows):
-            rows = found.slice(index * size, size)
-            joined = rows.select(["id", "score"]).join(labels, "id", join_type="inner")
-            if len(joined) < _LABELLED * size:
+            if not come[index] and sum(come[index:]) < _LATER:
                 # Labels come late: wait for them, in order.
                 with self._book.store.transaction() as connection:
                     self._book.store.put_places(connection, {f"labels:{model}": known})
                 return
             cursor = cursor.advanced(size)
-            self._judge(model, rows, joined, {f"quality:{model}": cursor.to_text()})
+            if come[index]:
+                self._judge(model, parts[index], joined[index], {f"quality:{model}": cursor.to_text()})
+            else:
+                log.info("%s: labels came for later windows; one is left without", model)
 
     def _judge(self, model: str, rows: Any, joined: Any, places: dict[str, str]) -> None:
         """One window whose labels have come."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -52,3 +54,16 @@ def rows(made: Environment, kind: str = "predictions", model: str = "m") -> list
 def ids(made: Environment, kind: str = "predictions") -> list[str]:
     """Ids of a table, numbers in order."""
     return sorted((row["id"] for row in rows(made, kind)), key=lambda each: (len(each), each))
+
+
+def long_ago_and_lost(made: Environment, kind: str) -> None:
+    """The files of a table were written three hours ago, and reading one would fail."""
+    folder = Path(urlsplit(location(made, kind, "m")).path)
+    for commit in (folder / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in commit.read_text().splitlines()]
+        for action in actions:
+            if "add" in action:
+                action["add"]["modificationTime"] -= 3 * 3600 * 1000
+        commit.write_text("\n".join(json.dumps(action) for action in actions))
+    for file in folder.glob("*.parquet"):
+        file.unlink()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from blueprints.environment import Environment, StorageRef
+from blueprints.environment import StorageRef
 from blueprints.errors import ExitCode, Problem
-from mlops.data.tables import location
 from mlops.serving.control.truth import LoggedTruth
 from mlops.serving.log import PredictionLog
 from mlops.serving.rollout.state import Rollout
 from mlops.serving.rollout.strategy import parse
-from tests.mlops.serving.logs import append, environment
+from tests.mlops.serving.logs import append, environment, long_ago_and_lost
 
 ARMS = {"champion": "1", "canary": "2"}
 
@@ -72,7 +69,7 @@ def test_what_was_written_before_the_step_is_not_read_again(
     truth = LoggedTruth(made)
     assert set(truth.metrics("m")) == {"performance", "business:sales"}
     for kind in ("labels", "outcomes"):
-        _long_ago_and_lost(made, kind)
+        long_ago_and_lost(made, kind)
     since = time.time()
     append(log, "a", "b", score=0.5)
     # One of them names a moment long ago.
@@ -83,19 +80,6 @@ def test_what_was_written_before_the_step_is_not_read_again(
     losses, outcomes = truth.observed("m", rollout(since), ARMS)["1"]
     assert losses is not None
     assert (losses.n, outcomes["visits"].n) == (2, 1)
-
-
-def _long_ago_and_lost(made: Environment, kind: str) -> None:
-    """The files of a table were written three hours ago, and reading one would fail."""
-    folder = Path(urlsplit(location(made, kind, "m")).path)
-    for commit in (folder / "_delta_log").glob("*.json"):
-        actions = [json.loads(line) for line in commit.read_text().splitlines()]
-        for action in actions:
-            if "add" in action:
-                action["add"]["modificationTime"] -= 3 * 3600 * 1000
-        commit.write_text("\n".join(json.dumps(action) for action in actions))
-    for file in folder.glob("*.parquet"):
-        file.unlink()
 
 
 def test_a_storage_that_is_away_is_said_and_not_asked_at_every_look(tmp_path: Path) -> None:
