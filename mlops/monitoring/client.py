@@ -203,6 +203,11 @@ class MonitorClient:
         """Report what became of a rollout."""
         self._call("POST", "/observations", json={"kind": KIND, **asdict(report)})
 
+    def source(self, name: str, down: str) -> None:
+        """Report that an upstream source is down, and why; empty: it is up. What lives on it is not alerted
+        meanwhile."""
+        self._call("POST", "/observations", json={"kind": "source", "name": name, "down": down})
+
     def windows(self, model: str) -> tuple[Window, ...]:
         """The newest compared windows of a model, oldest first."""
         import json

@@ -65,7 +65,8 @@ def monitored(tmp_path: Path, yard: Path, monkeypatch: pytest.MonkeyPatch) -> It
     with serving(answer) as receiver:
         hook = {"name": "hook", "kind": "webhook", "url": receiver, "secret": f"file:{tmp_path / 'key'}"}
         down = {"name": "down", "kind": "slack", "url": f"file:{tmp_path / 'nothing'}", "levels": ["page"]}
-        spec = {"monitoring": {"alerts": {"routes": [hook, down]}}}
+        source = {"name": "orders", "models": ["m"]}
+        spec = {"monitoring": {"alerts": {"routes": [hook, down], "sources": [source]}}}
         variables = {
             "MODELYARD_ENVIRONMENT": json.dumps(environment.revealed()),
             "MODELYARD_SPEC": json.dumps(spec),
@@ -110,6 +111,13 @@ def test_an_alert_is_listed_judged_silenced_and_its_route_tried(
     acts = [entry.action for entry in AuditLog(tmp_path / "audit.jsonl").tail(10)]
     assert {"alert.silence", "alert.unsilence", "alert.acknowledge"} <= set(acts)
 
+    told("alerts", "source", "orders", "--down", "--why", "the warehouse is full")
+    assert "the warehouse is full" in told("alerts")
+    assert "(explained by alert" in told("alerts", "--all")
+    told("alerts", "source", "orders", "--up")
+    assert "the warehouse is full" not in told("alerts")
+    assert "no source others" in modelyard("-C", yard, "alerts", "source", "others", "--up").err
+
     assert told("alerts", "test-route", "hook") == "hook\ttaken\n"
     trials = [r.data["status"] for r in monitored if r.data["entries"][0]["kind"] == "trial"]
     assert trials == ["firing", "resolved"]
@@ -122,6 +130,9 @@ def test_an_alert_is_listed_judged_silenced_and_its_route_tried(
         (("ack",), 2),
         (("ack", "x"), 2),
         (("unsilence", "99"), 1),
+        (("source", "orders"), 2),
+        (("source", "orders", "--down"), 2),
+        (("source", "others", "--up"), 1),
     ):
         assert modelyard("-C", yard, "alerts", *words).code == code, words
 

@@ -12,6 +12,7 @@ from sys import float_info
 from typing import TYPE_CHECKING, Any
 
 from blueprints.alerting import AlertsSpec
+from blueprints.errors import UsageProblem
 from mlops.monitoring.alerts import burn, silences
 from mlops.monitoring.alerts.alert import OPEN, Alert, Observation, Window, aware
 from mlops.monitoring.alerts.notice import Notice, notices, owed
@@ -99,7 +100,8 @@ class Alerts:
         with self.store.transaction() as connection:
             if also is not None:
                 also(connection)
-            self.store.advance(connection, observations, self.policy.persistence, now)
+            heard = [self.policy.of_report(each) for each in observations]
+            self.store.advance(connection, heard, self.policy.persistence, now)
             for model in dict.fromkeys(o.model for o in observations if o.kind == "rollout" and not o.bad):
                 self._after_deployment(connection, model, now)
             self.store.put_places(connection, places or {})
@@ -110,14 +112,26 @@ class Alerts:
         self.observe([_plain("pipeline", "page", model, "", "analysis", bool(words), words or "analysed")])
 
     def source(self, name: str, words: str) -> None:
-        """Say that an upstream source is down, and why; no words: it is up (again)."""
+        """Say that an upstream source is down, and why; no words: it is up (again).
+
+        Raises:
+            UsageProblem: The spec has no such source: nobody could say which models live on it.
+        """
+        known = [each.name for each in self.spec.sources]
+        if name not in known:
+            raise UsageProblem(
+                f"no source {name[:100]}",
+                where="monitoring.alerts.sources",
+                expected=", ".join(known) or "a source and the models on it",
+            )
         self.observe([_plain("source", "page", "", "", name, bool(words), words or f"{name} is up")])
 
     def tick(self) -> None:
         """What time alone brings: silences that end, data that does not come, repeats, digests, retention."""
         now = self._clock()
         with self.store.transaction() as connection:
-            self.store.advance(connection, self._late(connection, now), self.policy.persistence, now)
+            late = [self.policy.of_report(each) for each in self._late(connection, now)]
+            self.store.advance(connection, late, self.policy.persistence, now)
             self._settle(connection, now)
             self.store.forget(connection, now - timedelta(days=self.spec.retention_days))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
@@ -89,6 +89,19 @@ class Policy:
     def _level(self, finding: Finding, feature: str, moved: bool, model: str) -> str:
         return next(r.notify for r in self.rules if _fits(r, finding, feature, moved, model))
 
+    def of_report(self, seen: Observation) -> Observation:
+        """A report as the spec's own rules want it heard: those that name its kind. Who reports has said how
+        bad it is, and without such a rule that counts."""
+        if seen.kind not in _AT_ONCE and seen.statistic != UNKNOWN:
+            return seen
+        mine = (r for r in self.spec.rules if seen.kind in r.families and _names(r, seen))
+        rule = next((r for r in mine if r.severity in ("any", seen.severity)), None)
+        if rule is None:
+            return seen
+        if rule.notify == "none":
+            return replace(seen, bad=False)
+        return replace(seen, severity=rule.notify)
+
     def persistence(self, seen: Observation) -> Persistence:
         """How often this must be seen."""
         spec = self.spec
@@ -98,10 +111,7 @@ class Policy:
             (
                 r.windows
                 for r in self.rules
-                if (not r.families or seen.kind in r.families)
-                and fnmatchcase(seen.model, r.models)
-                and fnmatchcase(seen.feature, r.columns)
-                and fnmatchcase(seen.segment, r.segments)
+                if (not r.families or seen.kind in r.families) and _names(r, seen)
             ),
             0,
         )
@@ -124,6 +134,14 @@ def _fits(rule: RuleSpec, finding: Finding, feature: str, moved: bool, model: st
         and fnmatchcase(model, rule.models)
         and fnmatchcase(feature, rule.columns)
         and fnmatchcase(finding.segment, rule.segments)
+    )
+
+
+def _names(rule: RuleSpec, seen: Observation) -> bool:
+    return (
+        fnmatchcase(seen.model, rule.models)
+        and fnmatchcase(seen.feature, rule.columns)
+        and fnmatchcase(seen.segment, rule.segments)
     )
 
 

@@ -25,6 +25,7 @@ from mlops.monitoring.service.figures import Figures
 from mlops.monitoring.service.monitor import Monitor
 
 log = logging.getLogger(__name__)
+_LONGEST = 500
 
 
 class Api:
@@ -99,13 +100,17 @@ class Api:
         )
 
     async def observe(self, request: Request) -> Response:
-        """Take the report of an infrastructure check (:mod:`mlops.monitoring.infrastructure`) or of a rollout
-        (:mod:`mlops.monitoring.rollouts`); answers what fires of that kind now."""
+        """Take the report of an infrastructure check (:mod:`mlops.monitoring.infrastructure`), of a rollout
+        (:mod:`mlops.monitoring.rollouts`) or of a source ({kind, name, down}); answers what fires of that
+        kind now."""
         body = await _body(request)
         kind = str(body.get("kind")) if body else ""
 
         def record() -> list[Alert]:
-            self._book.observe(self._seen(kind, body))
+            if kind == "source":
+                self._book.source(*_source(body))
+            else:
+                self._book.observe(self._seen(kind, body))
             return [each for each in self._store.alerts("firing") if each.kind == kind]
 
         firing = await run_in_threadpool(record)
@@ -163,6 +168,14 @@ class Api:
         """Deployments of versions and changes of alerts, oldest first."""
         rows = await run_in_threadpool(views.timeline, self._store, request.path_params["model"])
         return JSONResponse({"timeline": [_document(row) for row in rows]})
+
+
+def _source(body: Any) -> tuple[str, str]:
+    """Name of an upstream source, and why it is down; empty: it is up."""
+    name, down = body.get("name"), body.get("down")
+    if set(body) != {"kind", "name", "down"} or not isinstance(name, str) or not isinstance(down, str):
+        raise UsageProblem("expected kind, name and down, texts", where="observations")
+    return name, down[:_LONGEST]
 
 
 def _most(request: Request, name: str, default: int) -> int:

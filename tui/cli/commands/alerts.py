@@ -21,6 +21,7 @@ _NEEDS = {
     "history": "an ID that modelyard alerts lists",
     "silence": "matchers such as model=delay kind=drift feature=dep_*",
     "unsilence": "an ID that modelyard alerts silences lists",
+    "source": "the name of a source of monitoring.alerts.sources",
     "test-route": "the name of a route of monitoring.alerts.routes",
 }
 _ACTIONS = ("list", *_NEEDS, "silences")
@@ -31,7 +32,10 @@ def add(parser: ArgumentParser, name: str) -> None:
     parser.add_argument("action", nargs="?", choices=_ACTIONS, default="list")
     parser.add_argument("what", nargs="*", metavar="WHAT", help="ID, matchers FIELD=PATTERN, or a route")
     parser.add_argument("--all", action="store_true", help="acknowledged and resolved ones too")
-    parser.add_argument("--why", metavar="TEXT", default="", help="reason of ack and silence")
+    parser.add_argument("--why", metavar="TEXT", default="", help="reason of ack, silence and --down")
+    state = parser.add_mutually_exclusive_group()
+    state.add_argument("--down", action="store_true", help="of source: it is down; needs --why")
+    state.add_argument("--up", action="store_true", help="of source: it is up again")
     judged = parser.add_mutually_exclusive_group()
     judged.add_argument("--useful", action="store_const", const=True, dest="useful", help="it was worth it")
     judged.add_argument("--noise", action="store_const", const=False, dest="useful", help="it was not")
@@ -55,6 +59,7 @@ def run(args: Namespace, out: Output) -> int:
         "silence": _silence,
         "silences": _silences,
         "unsilence": _unsilence,
+        "source": _source,
         "test-route": _test_route,
     }
     with Session.open(args.folder, args.environment) as session:
@@ -182,6 +187,18 @@ def _unsilence(session: Session, args: Namespace, out: Output) -> int:
     session.monitor().unsilence(number, _who())
     out.say(f"silence {number} is over")
     out.document({"id": number})
+    return ExitCode.DONE
+
+
+def _source(session: Session, args: Namespace, out: Output) -> int:
+    name = args.what[0]
+    if args.down == args.up or (args.down and not args.why):
+        raise UsageProblem(f"how is {name}?", where="alerts source", expected="--down --why TEXT, or --up")
+    session.record("alert.source", target=name, after={"state": "down" if args.down else "up"}, why=args.why)
+    session.monitor().source(name, args.why if args.down else "")
+    words = "down: alerts of the models on it are held back" if args.down else "up"
+    out.say(f"{name} is {words}")
+    out.document({"source": name, "down": args.down})
     return ExitCode.DONE
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from blueprints.alerting import RouteSpec, SourceSpec
+from blueprints.alerting import RouteSpec, RuleSpec, SourceSpec
 from blueprints.errors import UsageProblem
-from mlops.monitoring import rollouts
+from mlops.monitoring import infrastructure, rollouts
 from mlops.monitoring.alerts import Alerts, AlertStore, Window
 from mlops.monitoring.alerts.book import finding_rows
+from mlops.monitoring.infrastructure import Reported
 from mlops.monitoring.rollouts import RolloutReport
 from tests.mlops.monitoring.alerts.made import Bench, finding
 
@@ -229,6 +230,39 @@ def test_a_source_that_is_down_covers_the_models_on_it(tmp_path: Path) -> None:
         bench.window(finding("x"), model="m1")
         bench.window(finding("x"), model="n")
     assert [notice.model for notice in bench.sent()] == ["n"]
+
+
+def test_a_source_that_the_spec_does_not_have_covers_nobody(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, sources=(SourceSpec(name="orders", models=("m*",)),))
+    with pytest.raises(UsageProblem, match="no source order"):
+        bench.alerts.source("order", "gone")
+    assert bench.states() == {}
+
+
+def test_rules_that_name_a_report_decide_how_it_is_heard(tmp_path: Path) -> None:
+    """A page becomes a ticket, or nothing; one without a rule stays what its sender said."""
+    rules = (
+        RuleSpec(families=("rollout",), models="m1", notify="ticket"),
+        RuleSpec(families=("infrastructure",), columns="tmp-*", notify="none"),
+        RuleSpec(families=("no_data",), notify="page"),
+        RuleSpec(notify="digest"),
+    )
+    bench = Bench(tmp_path, rules=rules, no_data_hours=6)
+    for model in ("m1", "m2"):
+        report = RolloutReport(model, "2", True, "page", "errors", f"{model} went back")
+        bench.alerts.observe(rollouts.observations(report, ()))
+    drifts = (Reported("tmp-1", "ticket", "tmp-1 differs"), Reported("bucket", "ticket", "bucket differs"))
+    bench.alerts.observe(infrastructure.observations(drifts, ()))
+    bench.window()
+    bench.later(hours=7)
+    bench.alerts.tick()
+    levels = {(each.kind, each.model, each.feature): each.severity for each in bench.store.alerts("firing")}
+    assert levels == {
+        ("rollout", "m1", "errors"): "ticket",
+        ("rollout", "m2", "errors"): "page",
+        ("infrastructure", "", "bucket"): "ticket",
+        ("no_data", "m", "predictions"): "page",
+    }
 
 
 def test_no_data_is_a_state_of_its_own_and_ends_with_data(tmp_path: Path) -> None:
