@@ -11,7 +11,7 @@ import numpy as np
 
 from mlops.monitoring.answers import Point
 from mlops.monitoring.finding import Finding
-from mlops.monitoring.performance import fairness
+from mlops.monitoring.performance import columns, fairness
 from mlops.monitoring.performance.attribution import explained, grouped, losses
 from mlops.monitoring.performance.concept.watch import ConceptWatch
 from mlops.monitoring.performance.knowable import knowledge
@@ -20,7 +20,7 @@ from mlops.monitoring.quality import check
 from mlops.monitoring.service import segments, series
 from mlops.monitoring.service.labels import in_order, judged
 from mlops.monitoring.service.reference import PREDICTION, Reference
-from mlops.monitoring.service.rows import columns
+from mlops.monitoring.service.rows import columns as read_columns
 from mlops.monitoring.tests import Rules, compare
 
 Span = tuple[datetime | None, datetime | None]
@@ -52,9 +52,9 @@ def of_rows(reference: Reference, rows: Any, version: str, span: Span, window: W
         rows: Arrow table in the schema of ``predictions``.
         alpha: Share of windows without any change in which a drift finding may appear.
     """
-    read = columns(rows, reference.profile)
+    read = read_columns(rows, reference.profile)
     block = Profile.of(read.table, like=reference.profile)
-    findings = drift(reference, window("", block), alpha)
+    findings = _with_reasons(drift(reference, window("", block), alpha))
     apart = segments.of_window(read.table, reference.segments)
     parts = segments.profiles(apart, reference.segments)
     windows = {name: window(name, part) for name, part in parts.items()}
@@ -69,6 +69,17 @@ def of_rows(reference: Reference, rows: Any, version: str, span: Span, window: W
     moved = any(each.found for each in findings if each.family in ("drift", "missing"))
     known = knowledge(len(rows), 0, inputs_moved=moved, estimated=bool(points))
     return Seen(findings, points, {"": block, **parts}, dict(broken.invalid), known.sentence)
+
+
+def _with_reasons(findings: list[Finding]) -> list[Finding]:
+    """Moved predictions say which columns moved them."""
+    why = columns.explained(each for each in findings if each.column != PREDICTION)
+    return [
+        replace(each, sentence=columns.joined(each.sentence, [why]))
+        if each.found and each.family == "prediction"
+        else each
+        for each in findings
+    ]
 
 
 def drift(reference: Reference, window: Profile, alpha: float) -> list[Finding]:
@@ -107,7 +118,8 @@ def of_labels(
     """
     joined, at = in_order(rows, joined)
     scores, labels = (joined.column(name).to_numpy().astype(float) for name in ("score", "label"))
-    apart = segments.places(columns(rows, reference.profile).table.take(at), reference.segments)
+    table = read_columns(rows, reference.profile).table.take(at)
+    apart = segments.places(table, reference.segments)
     points: list[Point] = []
     for segment, mine in {"": np.arange(len(joined)), **apart}.items():
         found = series.measured(reference, scores[mine], labels[mine])
@@ -115,9 +127,14 @@ def of_labels(
     findings: list[Finding] = []
     worse = judged(reference, joined)
     if worse is not None:
-        lost = losses(scores, labels, reference.task)
-        why = explained(reference.groups, grouped(lost, apart)) if lost is not None and worse.found else ""
-        findings.append(replace(worse, sentence=f"{worse.sentence}; {why}") if why else worse)
+        lost = losses(scores, labels, reference.task) if worse.found else None
+        why: list[str] = []
+        if lost is not None:
+            why.append(explained(reference.groups, grouped(lost, apart)))
+            if "" in reference.groups:
+                before = reference.groups[""].loss
+                why.append(columns.said(columns.unusual(reference.profile, table, lost, before)))
+        findings.append(replace(worse, sentence=columns.joined(worse.sentence, why)))
     if reference.rates:
         groups = {name: mine for name, mine in apart.items() if name in reference.rates}
         now = fairness.by_group(scores, labels, groups)
