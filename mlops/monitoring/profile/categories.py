@@ -119,7 +119,9 @@ def _refitted(column: Categories) -> Categories:
 
     from mlops.monitoring.profile.hashing import hashes
 
-    if not column.level and sum(len(name.encode()) + _EACH for name in column.counts) <= SIZE:
+    # All words at once: one by one, their encoding costs more than the merge.
+    heavy = len("".join(column.counts).encode()) + _EACH * len(column.counts)
+    if not column.level and heavy <= SIZE:
         return column
     names = pa.array(list(column.counts), pa.large_string())
     amounts = np.fromiter(column.counts.values(), np.int64, len(column.counts))

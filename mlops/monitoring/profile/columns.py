@@ -72,9 +72,7 @@ class Numbers:
                 todo="make both with like=reference",
             )
         level = max(self.level, other.level)
-        bins, mine, its = aligned(self, other)
-        counts = mine + sign * its
-        kept = counts != 0
+        bins, counts = _summed(_at(self, level), _at(other, level), sign)
         return replace(
             self,
             rows=self.rows + sign * other.rows,
@@ -83,8 +81,8 @@ class Numbers:
                 self.infinite[0] + sign * other.infinite[0],
                 self.infinite[1] + sign * other.infinite[1],
             ),
-            bins=bins[kept],
-            counts=counts[kept],
+            bins=bins,
+            counts=counts,
             total=self.total + sign * other.total,
             squares=self.squares + sign * other.squares,
             level=level,
@@ -165,6 +163,21 @@ class Numbers:
 
 
 Column = Numbers | Categories
+
+
+def _summed(one: Numbers, other: Numbers, sign: int) -> tuple[Ints, Ints]:
+    """Bins and counts of ``one`` and ``sign`` times ``other``, of one level; costs what ``other`` has."""
+    at = np.searchsorted(one.bins, other.bins)
+    known = np.zeros(len(at), bool)
+    inside = at < len(one.bins)
+    known[inside] = one.bins[at[inside]] == other.bins[inside]
+    bins, counts = one.bins, one.counts.copy()
+    counts[at[known]] += sign * other.counts[known]
+    if not known.all():
+        bins = np.insert(bins, at[~known], other.bins[~known])
+        counts = np.insert(counts, at[~known], sign * other.counts[~known])
+    kept = counts != 0
+    return (bins, counts) if kept.all() else (bins[kept], counts[kept])
 
 
 def aligned(one: Numbers, other: Numbers) -> tuple[Ints, Ints, Ints]:

@@ -70,7 +70,7 @@ def _folded(values: Floats, top: float, cut: Floats, rest: Floats) -> int:
             break
         values = np.subtract(values, cut, out=rest)
         # Signs aside, what is left is nothing but zeros, or at most half the grid.
-        top = max(float(rest.max()), -float(rest.min()))
+        top = math.ldexp(0.5, exponent) if rest.any() else 0.0
     return units
 
 

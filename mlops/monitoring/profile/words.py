@@ -26,39 +26,42 @@ def words(values: Any, like: Categories | None) -> Categories:
         found, counts = pairs.field("values"), pairs.field("counts").to_numpy()
     missing = len(values) - int(counts.sum())
     found = _short(found)
-    places = hashes(found)
     heavy = int(weights(found).sum()) > SIZE
     if like is not None:
         pinned = like.pinned
     else:
-        first = np.lexsort((places, -counts))[:PINNED]
+        first = np.lexsort((hashes(found), -counts))[:PINNED]
         pinned = frozenset(found.take(pa.array(first)).to_pylist())
     if not heavy:
         return Categories(
             len(values), missing, dict(zip(found.to_pylist(), counts.tolist(), strict=True)), pinned=pinned
         )
-    return fitting(found, counts, places, Categories(len(values), missing, {}, pinned=pinned))
+    return fitting(found, counts, hashes(found), Categories(len(values), missing, {}, pinned=pinned))
 
 
 def _by_code(values: Any) -> tuple[Any, Ints]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    tables = []
-    for chunk in values.chunks:
-        indices = chunk.indices.drop_null() if chunk.indices.null_count else chunk.indices
-        counts = np.bincount(indices.to_numpy(), minlength=len(chunk.dictionary))
-        (used,) = np.nonzero(counts)
-        names = chunk.dictionary.cast(pa.large_string()).take(pa.array(used))
-        tables.append(pa.table({"name": names, "count": pa.array(counts[used])}))
-    if not tables:
+    parts = [_of_chunk(chunk) for chunk in values.chunks]
+    if not parts:
         return pa.array([], pa.large_string()), np.empty(0, np.int64)
-    table = pa.concat_tables(tables)
-    if len(tables) > 1 or len(table) != pc.count_distinct(table["name"], mode="all").as_py():
-        table = table.group_by("name", use_threads=False).aggregate([("count", "sum")])
-        table = table.rename_columns(["name", "count"])
+    names, counts = parts[0]
+    if len(parts) == 1 and not names.null_count and len(names.unique()) == len(names):
+        return names, counts
+    table = pa.concat_tables(pa.table({"name": name, "count": pa.array(count)}) for name, count in parts)
+    table = table.group_by("name", use_threads=False).aggregate([("count", "sum")])
     table = table.filter(pc.is_valid(table["name"]))
-    return table["name"].combine_chunks(), table["count"].to_numpy()
+    return table["name"].combine_chunks(), table["count_sum"].to_numpy()
+
+
+def _of_chunk(chunk: Any) -> tuple[Any, Ints]:
+    import pyarrow as pa
+
+    indices = chunk.indices.drop_null() if chunk.indices.null_count else chunk.indices
+    counts = np.bincount(indices.to_numpy(), minlength=len(chunk.dictionary))
+    (used,) = np.nonzero(counts)
+    return chunk.dictionary.take(pa.array(used)).cast(pa.large_string()), counts[used]
 
 
 def _short(found: Any) -> Any:
