@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlops.monitoring.tests import Persistence as Persistence
     from mlops.monitoring.tests import Rules as Rules
     from mlops.monitoring.tests import Seasonal as Seasonal
+    from mlops.monitoring.tests import Stream as Stream
     from mlops.monitoring.tests import compare as compare
     from mlops.monitoring.tests import compare_rows as compare_rows
     from mlops.monitoring.tests import persistent as persistent
@@ -30,6 +31,7 @@ _HOMES = {
     "Profile": "profile",
     "Rules": "tests",
     "Seasonal": "tests",
+    "Stream": "tests",
     "compare": "tests",
     "compare_rows": "tests",
     "persistent": "tests",

@@ -8,6 +8,7 @@ from mlops.monitoring.tests.multivariate import compare_rows
 from mlops.monitoring.tests.persistence import Persistence, persistent
 from mlops.monitoring.tests.ranks import exact_kolmogorov_smirnov, exact_wasserstein
 from mlops.monitoring.tests.rules import Rules
+from mlops.monitoring.tests.sequential import Stream
 
 __all__ = [
     "Baseline",
@@ -15,6 +16,7 @@ __all__ = [
     "Persistence",
     "Rules",
     "Seasonal",
+    "Stream",
     "compare",
     "compare_rows",
     "exact_kolmogorov_smirnov",

@@ -57,7 +57,8 @@ def _distances(name: str, pair: Pair, rules: Rules, family: Family) -> list[Outc
     scale = pair.scale
     far, null = distances.wasserstein(pair.middles, one, other, pair.noise)
     before, after = pair.quantiles(_SHARES)
-    shifts = (after - before) / scale
+    with np.errstate(over="ignore"):
+        shifts = (after - before) / scale
     worst = int(np.abs(shifts).argmax())
     outcomes = [
         Outcome("wasserstein", family, far, far / scale, rules.floor("wasserstein"),
