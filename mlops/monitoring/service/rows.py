@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
 
 from mlops.monitoring.profile import Categories, Profile
 from mlops.monitoring.service.reference import PREDICTION
 from mlops.serving.log.policy import unseen
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +48,7 @@ def columns(rows: Any, like: Profile) -> Columns:
     import pyarrow as pa
 
     features = [_object(text) for text in rows.column("features").to_pylist()]
-    present = frozenset(name for row in features for name in row)
+    present = frozenset[str]().union(*features)
     made: dict[str, Any] = {}
     hidden, wrong = set[str](), dict[str, int]()
     for name, column in like.columns.items():
@@ -56,10 +62,9 @@ def columns(rows: Any, like: Profile) -> Columns:
         if isinstance(column, Categories):
             made[name] = pa.array([_word(each) for each in values], pa.string())
         else:
-            numbers = [_number(each) for each in values]
-            bad = sum(each is None and value is not None for each, value in zip(numbers, values, strict=True))
+            numbers, bad = _numbers(values)
             wrong |= {name: bad} if bad else {}
-            made[name] = pa.array([math.nan if each is None else each for each in numbers], pa.float64())
+            made[name] = pa.array(numbers)
     known = frozenset(like.columns) - {PREDICTION}
     return Columns(
         pa.table(made),
@@ -71,8 +76,28 @@ def columns(rows: Any, like: Profile) -> Columns:
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    found = json.loads(text) if text else None
+    if not text:
+        return {}
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # Of a release that wrote NaN as a word.
+        found = json.loads(text)
     return found if isinstance(found, dict) else {}
+
+
+def _numbers(values: Sequence[Any]) -> tuple[Floats, int]:
+    """As numbers, NaN where there is none, and how many were something else; shape ``(n,)``."""
+    try:
+        # All at once: None is NaN, and a text that is a number is one.
+        made = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        made = np.empty((0, 0))
+    if made.shape == (len(values),):
+        return made, 0
+    found = [_number(each) for each in values]
+    bad = sum(each is None and value is not None for each, value in zip(found, values, strict=True))
+    return np.asarray([math.nan if each is None else each for each in found], np.float64), bad
 
 
 def _word(value: Any) -> str | None:
