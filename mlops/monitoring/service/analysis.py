@@ -54,11 +54,16 @@ def of_rows(reference: Reference, rows: Any, version: str, span: Span, window: W
     """
     read = read_columns(rows, reference.profile)
     block = Profile.of(read.table, like=reference.profile)
-    findings = _with_reasons(drift(reference, window("", block), alpha))
+    season = reference.seasons.reference(rows) if reference.seasons else None
+    # A window of several blocks is of several seasons.
+    whole = window("", block)
+    findings = _with_reasons(drift(reference, block if season else whole, alpha, season))
     apart = segments.of_window(read.table, reference.segments)
     parts = segments.profiles(apart, reference.segments)
     windows = {name: window(name, part) for name, part in parts.items()}
-    findings += segments.compared(reference.segments, windows, _rules(alpha))
+    if reference.seasons is None:
+        # A segment's reference is of all seasons together: by night each would differ from it.
+        findings += segments.compared(reference.segments, windows, _rules(alpha))
     if reference.rates:
         groups = segments.places(read.table, [name for name in reference.rates if name])
         now = fairness.by_group(read.table[PREDICTION].to_numpy(), None, groups)
@@ -82,13 +87,19 @@ def _with_reasons(findings: list[Finding]) -> list[Finding]:
     ]
 
 
-def drift(reference: Reference, window: Profile, alpha: float) -> list[Finding]:
-    """All rows of a window against the reference."""
+def drift(
+    reference: Reference, window: Profile, alpha: float, season: tuple[str, Profile] | None = None
+) -> list[Finding]:
+    """All rows of a window against the reference, or against those of its season."""
+    name, profile = season or ("", reference.profile)
     # What the log redacts is no column of the window, and nothing can be said of it.
-    seen = {name: each for name, each in reference.profile.columns.items() if name in window.columns}
-    known = Profile(reference.profile.rows, seen)
-    found = compare(known, window, _rules(alpha), reference.baseline).findings
-    return [replace(each, importance=reference.importance.get(each.column)) for each in found]
+    seen = {column: each for column, each in profile.columns.items() if column in window.columns}
+    found = compare(Profile(profile.rows, seen), window, _rules(alpha), reference.baseline).findings
+    said = f" (against {name})" if name else ""
+    return [
+        replace(each, importance=reference.importance.get(each.column), sentence=f"{each.sentence}{said}")
+        for each in found
+    ]
 
 
 def _rules(alpha: float) -> Rules:

@@ -19,6 +19,7 @@ from mlops.monitoring.performance.metrics import CLASSIFICATION, REGRESSION, met
 from mlops.monitoring.profile import Profile
 from mlops.monitoring.profile.profile import arrow_table
 from mlops.monitoring.profile.storage import from_bytes, to_bytes
+from mlops.monitoring.service.seasons import Kind, Seasons
 from mlops.monitoring.service.segments import of_reference, places
 from mlops.monitoring.tests.baseline import Baseline
 from mlops.monitoring.tests.ranks import area
@@ -59,6 +60,7 @@ class Reference:
         groups: Mean loss of all rows (``""``) and of each segment, to tell later where it grew.
         rates: Of all rows (``""``) and of each group that has to be treated alike.
         baseline: How much the reference's own windows differ; None: rows are taken as independent.
+        seasons: Profiles of each hour or weekday; None: a window is compared with all of it.
         estimator: What tells the performance of outputs without labels; None: too few labels to learn it.
     """
 
@@ -72,6 +74,7 @@ class Reference:
     groups: Mapping[str, Group] = field(default_factory=dict)
     rates: Mapping[str, Rates] = field(default_factory=dict)
     baseline: Baseline | None = None
+    seasons: Seasons | None = None
 
     def to_json(self) -> str:
         """For the artifact."""
@@ -89,6 +92,7 @@ class Reference:
                 },
                 "rates": {name: asdict(each) for name, each in self.rates.items()},
                 "baseline": _plain(self.baseline) if self.baseline else None,
+                "seasons": _plain_seasons(self.seasons) if self.seasons else None,
                 "groups": {name: [each.rows, each.loss, each.variance] for name, each in self.groups.items()},
             }
         )
@@ -109,7 +113,7 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
-            # An earlier release wrote none of the last six.
+            # An earlier release wrote none of the last seven.
             segments = read.get("segments", {})
             plain = read.get("estimator")
             return cls(
@@ -126,6 +130,7 @@ class Reference:
                     for name, each in read.get("rates", {}).items()
                 },
                 _baseline(read.get("baseline")),
+                _seasons(read.get("seasons")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
@@ -142,6 +147,9 @@ def build_reference(
     segments: Sequence[str] = (),
     fairness: Sequence[str] = (),
     window_rows: int = 0,
+    times: Any = None,
+    season: Kind = "weekday_hour",
+    timezone: str = "UTC",
 ) -> Reference:
     """Sum up data that is as it should be.
 
@@ -157,6 +165,9 @@ def build_reference(
         window_rows: The rows are in the order in which they happened: cut them into windows of so many (as
             ``monitoring.window_rows``), and hold later windows against how much these differ. Rows of an hour
             share its weather; taken as independent they alarm. 0: they are independent.
+        times: When each row happened, shape ``(n,)``: a window of one hour or weekday is then compared with
+            the rows of the same, where there are 500 of them.
+        season: What is alike: ``hour``, ``weekday`` or ``weekday_hour``, in ``timezone``.
 
     Raises:
         UsageProblem: Lengths differ, there is no such column, or fewer than 8 windows.
@@ -201,7 +212,22 @@ def build_reference(
         starts = range(0, profile.rows - window_rows + 1, window_rows)
         cut = [Profile.of(table.slice(start, window_rows), like=profile) for start in starts]
         baseline = Baseline.of(cut)
-    return Reference(task, profile, quality, shares, expected, estimator, parts, groups, rates, baseline)
+    seasons = None if times is None else Seasons.of(table, times, season, timezone, profile)
+    return Reference(
+        task, profile, quality, shares, expected, estimator, parts, groups, rates, baseline, seasons
+    )
+
+
+def _plain_seasons(seasons: Seasons) -> dict[str, Any]:
+    found = {name: base64.b64encode(to_bytes(each)).decode() for name, each in seasons.profiles.items()}
+    return {"kind": seasons.kind, "zone": seasons.zone, "profiles": found}
+
+
+def _seasons(plain: Mapping[str, Any] | None) -> Seasons | None:
+    if plain is None:
+        return None
+    found = {name: from_bytes(base64.b64decode(each)) for name, each in plain["profiles"].items()}
+    return Seasons(plain["kind"], plain["zone"], found)
 
 
 def _plain(baseline: Baseline) -> dict[str, Any]:
