@@ -22,6 +22,10 @@ def _zone(name: str) -> str:
     return name
 
 
+#: The figure that each model has by itself: how many predictions it makes.
+VOLUME = "predictions"
+
+
 class KpiSpec(Section):
     """A business figure that is watched: what it is, how often it is known, what is unusual."""
 

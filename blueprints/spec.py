@@ -22,7 +22,7 @@ from pydantic import (
 
 from blueprints import catalog
 from blueprints.alerting import AlertsSpec
-from blueprints.measures import KpiSpec, ResourcesSpec
+from blueprints.measures import VOLUME, KpiSpec, ResourcesSpec
 from blueprints.pricebook import REGION
 from blueprints.section import Section as Section
 
@@ -179,6 +179,8 @@ class MonitoringSpec(Section):
     """Share of windows without any change in which a drift alert may still appear, over all features."""
     kpis: tuple[KpiSpec, ...] = ()
     """Business figures that are watched."""
+    volume: bool = True
+    """Watch how many predictions each model makes an hour."""
     resources: ResourcesSpec = ResourcesSpec()
     alerts: AlertsSpec = AlertsSpec()
 
@@ -188,6 +190,8 @@ class MonitoringSpec(Section):
         names = [each.name for each in value]
         if len(set(names)) < len(names):
             raise ValueError("two have the same name")
+        if VOLUME in names:
+            raise ValueError(f"{VOLUME} is what each model has by itself: monitoring.volume")
         return value
 
 

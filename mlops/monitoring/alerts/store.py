@@ -57,6 +57,13 @@ class AlertStore:
 
     # -- places -------------------------------------------------------------------------------------------
 
+    def models(self) -> tuple[str, ...]:
+        """The models of which a window was analysed, by name."""
+        table = self._tables.WINDOWS
+        with self.reading() as connection:
+            found = connection.execute(self._sa.select(table.c.model).distinct().order_by(table.c.model))
+            return tuple(str(row[0]) for row in found)
+
     def place(self, name: str, default: str = "") -> str:
         """A remembered position."""
         with self.reading() as connection:

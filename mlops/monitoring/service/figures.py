@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from blueprints.environment import Environment
+from blueprints.measures import VOLUME
 from blueprints.spec import MonitoringSpec
 from mlops.monitoring.alerts import Alerts
 from mlops.monitoring.service import resources
@@ -22,7 +23,7 @@ class Figures:
     def __init__(self, environment: Environment, spec: MonitoringSpec, book: Alerts) -> None:
         self._spec = spec
         self._resources = resources.Resources(environment, spec.resources, book)
-        self._kpis = Kpis(environment, spec.kpis, book)
+        self._kpis = Kpis(environment, spec.kpis, book, volume=spec.volume)
         self._stop = threading.Event()
         self.faults: Mapping[str, str] = {}
 
@@ -50,4 +51,6 @@ class Figures:
         """Of a business figure or a resource."""
         if kind == "resource":
             return resources.unit(name)
+        if name == VOLUME:
+            return "an hour"
         return next((each.unit for each in self._spec.kpis if each.name == name), "")

@@ -11,14 +11,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
+import deltalake
 import numpy as np
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from blueprints.errors import UsageProblem
 from blueprints.keys import validate
 from blueprints.measures import KpiSpec
-from mlops.monitoring.alerts import Alert, Alerts, AlertStore
+from mlops.data.tables import location
+from mlops.monitoring.alerts import Alert, Alerts, AlertStore, Window
 from mlops.monitoring.service import kpis as module
 from mlops.monitoring.service.kpis import Kpis
 from mlops.monitoring.service.series import of_kind, of_metric
@@ -202,6 +205,42 @@ def test_a_query_over_the_log(tmp_path: Path) -> None:
     assert "kpi none" not in faults, "nothing was labelled yet"
 
 
+def test_how_many_predictions_each_model_makes(tmp_path: Path) -> None:
+    """By itself, for every model that was looked at; a drop of the traffic is a ticket."""
+    made, now = environment(tmp_path), datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+    bench = Bench(tmp_path)
+    bench.now = now
+    bench.kpis = Kpis(made, (), Alerts(bench.store, clock=lambda: bench.now), lambda: bench.now, volume=True)
+    assert bench.look() == {}
+    assert of_kind(bench.store, "kpi", 10) == [], "no model yet"
+    random = np.random.default_rng(4_960_000)
+    times, models = [], ("delay", "price")
+    for hour in range(1, 24 * 5):
+        number = int(random.poisson(40)) if hour > 3 else 4
+        times += [
+            now.replace(minute=0) - hour * HOUR + timedelta(minutes=60 * k / number) for k in range(number)
+        ]
+    table = pa.table(
+        {"id": [str(k) for k in range(len(times))], "time": pa.array(times, pa.timestamp("us", "UTC"))}
+    )
+    for model in models:
+        deltalake.write_deltalake(location(made, "predictions", model), table)
+        with bench.store.transaction() as connection:
+            bench.store.add_window(connection, Window(model, "1", None, None, 100), [], now)
+    assert bench.look() == {}
+    found = of_kind(bench.store, "kpi", 1000)
+    assert {(model, each.metric) for model, each in found} == {(model, "predictions") for model in models}
+    values = [each.value for model, each in found if model == "price"]
+    assert values[-3:] == [4.0, 4.0, 4.0]
+    assert len(values) == 24 * 5 - 1, "nothing is asked for before the first prediction"
+    assert sum(each or 0 for each in values) == len(times)
+    alerts = bench.firing()
+    assert {(each.model, each.severity, each.kind) for each in alerts} == {
+        (model, "ticket", "kpi") for model in models
+    }
+    assert "predictions is 4 an hour in the hour from" in alerts[0].summary
+
+
 def test_a_query_over_another_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     engine = sa.create_engine(url)
@@ -241,6 +280,7 @@ def test_a_query_over_another_database(tmp_path: Path, monkeypatch: pytest.Monke
         ({"name": "a", "function": "nonsense"}, "package.module:function"),
         ({"name": "a", "function": "x:y", "timezone": "Mars/Olympus"}, "no time zone"),
         ({"name": "A b", "function": "x:y"}, "A b"),
+        ({"name": "predictions", "function": "x:y"}, "each model has by itself"),
     ],
 )
 def test_a_wrong_kpi_is_named(kpi: dict[str, str], words: str) -> None:
