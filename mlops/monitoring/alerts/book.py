@@ -126,6 +126,21 @@ class Alerts:
             )
         self.observe([_plain("source", "page", "", "", name, bool(words), words or f"{name} is up")])
 
+    def end(self, kind: str, gone: Callable[[str], bool], why: str) -> None:
+        """End the open alerts of a kind about features that nothing will be said of any more."""
+        now = self._clock()
+        with self.store.transaction() as connection:
+            over = [a for a in self.store.open(connection) if a.kind == kind and a.state in OPEN]
+            over = [each for each in over if gone(each.feature)]
+            for alert in over:
+                if alert.state == "pending":
+                    self.store.drop(connection, alert)
+                    continue
+                done = replace(alert, state="resolved", resolved_at=now, inhibited_by="", summary=why)
+                self.store.put(connection, done, alert, now)
+            if over:
+                self._settle(connection, now)
+
     def tick(self) -> None:
         """What time alone brings: silences that end, data that does not come, repeats, digests, retention."""
         now = self._clock()

@@ -47,12 +47,16 @@ class Kpis:
         self._clock, self._volume = clock, volume
         self._asking: dict[str, _Asking] = {}
         self._told: dict[str, str] = {}
+        self._looked = False
         self._levels: dict[str, tuple[date, Finding]] = {}
 
     def look(self, until: float) -> dict[str, str]:
         """Everything that is due, in the order of time; what is left of a long past at ``until`` (of the
         monotonic clock) goes on at the next look. Returns faults by ``kpi NAME``."""
         faults: dict[str, str] = {}
+        if not self._looked:
+            self._retire()
+            self._looked = True
         models = self._book.store.models() if self._volume else ()
         for spec in (*self._specs, *map(_volume_of, models)):
             words = ""
@@ -63,6 +67,12 @@ class Kpis:
                 faults[f"kpi {_key(spec)}"] = words
             self._tell(spec, words)
         return faults
+
+    def _retire(self) -> None:
+        """End what fired about figures that the spec has no more."""
+        names = {each.name for each in self._specs} | ({VOLUME} if self._volume else set())
+        known = {f"{name}{more}" for name in names for more in ("", " level", " unknown")}
+        self._book.end("kpi", lambda feature: feature not in known, "it is not watched any more")
 
     def _catch_up(self, spec: KpiSpec, until: float) -> None:
         """Every period whose time has come.

@@ -43,6 +43,7 @@ _KINDS = {
     "answer": _Kind(lambda value: f"{value * 1e3:,.0f} ms", share=1.0, least=0.1),
     "p95": _Kind(lambda value: f"{value * 1e3:,.1f} ms", share=1.0, least=0.02),
 }
+_OF_SERVICES = (" cpu", " memory", " answer")
 _UNITS = {
     "cpu": "cores", "memory": "bytes", "answer": "s", "p95": "s", "requests": "requests", "errors": "share",
     "free": "share",
@@ -108,6 +109,13 @@ class Resources:
                 findings += found
             points.append(point)
             findings += self._limits(name, value, [*past, point])
+        measured = {each.metric for each in points}
+        # A service that is there no more uses nothing; too few requests, on the other hand, say nothing.
+        self._book.end(
+            "resource",
+            lambda feature: feature.endswith(_OF_SERVICES) and feature not in measured,
+            "it is not there any more",
+        )
         window = Window("", "", start, start + self._period, 0, kind="resource")
         self._book.observe(
             self._book.policy.observations(findings, window),

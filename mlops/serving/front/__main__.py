@@ -69,6 +69,7 @@ class Front:
         self._serving: subprocess.Popen[bytes] | None = None
         self._finishing: list[subprocess.Popen[bytes]] = []
         self._refused: FrontSettings | None = None
+        self._said = ""
 
     def begin(self) -> None:
         """Start it.
@@ -78,11 +79,19 @@ class Front:
         """
         # Of an earlier life: what it says of the replicas is no longer true.
         states(self._settings.folder).unlink(missing_ok=True)
-        self._start(self._settings)
+        self._start(self._settings, self._tried(self._settings))
 
-    def _start(self, settings: FrontSettings, *more: str) -> None:
+    def _tried(self, settings: FrontSettings) -> Path:
+        """A configuration that HAProxy accepts.
+
+        Raises:
+            Problem: It does not.
+        """
         tried = write(settings, "haproxy.next.cfg")
         check(self._program, tried)
+        return tried
+
+    def _start(self, settings: FrontSettings, tried: Path, *more: str) -> None:
         path = tried.replace(settings.folder / "haproxy.cfg")
         # A session of its own: a signal to our group asks us, and we ask it, gently.
         self._serving = subprocess.Popen(
@@ -96,19 +105,27 @@ class Front:
         try:
             settings = read()
             if settings not in (self._settings, self._refused):
-                self._refused = settings
                 self._take_over(settings)
                 self._settings, self._refused = settings, None
             self._return()
+            self._said = ""
         except Problem as problem:
-            log.warning("%s", problem.what)
+            # Twice a second: said once.
+            if problem.what != self._said:
+                log.warning("%s", problem.what)
+                self._said = problem.what
         self._finishing = [each for each in self._finishing if each.poll() is None]
 
     def _take_over(self, settings: FrontSettings) -> None:
         old = self._serving
         assert old is not None
+        try:
+            tried = self._tried(settings)
+        except Problem:
+            self._refused = settings
+            raise
         states(settings.folder).write_text(self._client.state())
-        self._start(settings, "-x", str(socket_path(settings.folder)), "-sf", str(old.pid))
+        self._start(settings, tried, "-x", str(socket_path(settings.folder)), "-sf", str(old.pid))
         self._finishing.append(old)
         log.info("now before %d replicas", len(settings.replicas))
 

@@ -201,6 +201,14 @@ async def test_replicas_come_and_go_and_no_request_fails(tmp_path: Path) -> None
         made.settings.write_text("{}")
         await asyncio.sleep(1)
         assert made.status("r2") == "UP", "what cannot be read changes nothing"
+        made.settings.write_text(json.dumps({"replicas": ["no address"], "deadline": 30}))
+        await asyncio.sleep(1)
+        assert made.status("r2") == "UP", "nor does what HAProxy does not accept"
+        before = process.children()
+        made.tell(2)
+        assert not (await asyncio.to_thread(psutil.wait_procs, before, 20))[1]
+        await made.until("r2", "UP")
+        assert made.status("r3") == ""
 
 
 async def test_a_replica_that_comes_back_at_once_joins(tmp_path: Path) -> None:

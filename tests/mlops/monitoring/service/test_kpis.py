@@ -131,6 +131,20 @@ def test_a_new_level_is_a_ticket_until_it_is_a_week_old(tmp_path: Path, shop: Sh
     assert bench.firing() == []
 
 
+def test_what_the_spec_watches_no_more_ends(tmp_path: Path, shop: Shop) -> None:
+    typo = KpiSpec(name="typo", function="the_shop:nothing")
+    bench = Bench(tmp_path, REVENUE, typo)
+    shop.factor = lambda moment: 0.4 if moment >= NOW else 1.0
+    bench.look(hours=4)
+    assert {each.feature for each in bench.firing()} == {"revenue", "typo unknown"}
+    bench = Bench(tmp_path, REVENUE)
+    bench.now = NOW + 4 * HOUR
+    bench.look()
+    assert {each.feature for each in bench.firing()} == {"revenue"}
+    Bench(tmp_path).look()
+    assert bench.firing() == []
+
+
 def test_a_usual_month_pages_nobody(tmp_path: Path, shop: Shop) -> None:
     bench = Bench(tmp_path, REVENUE)
     bench.look(hours=24 * 7)

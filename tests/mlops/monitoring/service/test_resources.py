@@ -109,6 +109,13 @@ def test_a_deviation_from_the_past_is_a_ticket_and_a_limit_a_page(bench: Bench) 
     }  # fmt: skip
 
 
+def test_a_service_that_is_gone_alerts_no_more(bench: Bench) -> None:
+    bench.go_on(3, answers={"tracking": float("nan"), "database": 0.001})
+    assert set(bench.firing()) == {"tracking answer"}
+    bench.go_on(1, answers={"database": 0.001})
+    assert bench.firing() == {}
+
+
 def test_a_disk_that_fills_up_is_told_before_it_is_full(tmp_path: Path) -> None:
     bench = Bench(tmp_path, minutes=60)
     for hour in range(24 * 2):
