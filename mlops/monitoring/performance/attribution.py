@@ -93,25 +93,57 @@ def parts(before: Mapping[str, Group], now: Mapping[str, Group], column: str) ->
     return sorted(made, key=lambda each: -each.change)
 
 
-def explained(before: Mapping[str, Group], now: Mapping[str, Group]) -> str:
-    """The segment that explains most of a loss, in words; empty: none stands out, or not beyond what chance
-    does with so many segments (Wald, one-sided at 5 % after Bonferroni)."""
+@dataclass(frozen=True)
+class Largest:
+    """The segment that explains most of a loss.
+
+    Attributes:
+        share: Of the change of the mean loss, 0 to 1.
+        was, rows: Share of the rows that it was and is.
+        moved: Whether most of it comes from there being more such rows.
+    """
+
+    segment: str
+    share: float
+    was: float
+    rows: float
+    moved: bool
+
+
+def largest(before: Mapping[str, Group], now: Mapping[str, Group]) -> Largest | None:
+    """The segment of all columns' that explains most of a loss; None: none stands out, or not beyond what
+    chance does with so many segments (Wald's test, one-sided at 5 % after Bonferroni)."""
     if "" not in before or "" not in now or now[""].loss <= before[""].loss:
-        return ""
+        return None
     whole = now[""].loss - before[""].loss
     columns = dict.fromkeys(name.partition("=")[0] for name in before if name)
     found = [each for column in columns for each in parts(before, now, column) if each.segment != REST]
     best = max(found, key=lambda each: each.change, default=None)
     if best is None or best.change < _WORTH * whole:
-        return ""
+        return None
     share = min(1.0, best.change / whole)
     was, is_now = (side[best.segment].rows / side[""].rows for side in (before, now))
     # A segment that is most of all rows explains most of any change.
     if share < 1.5 * is_now:
-        return ""
+        return None
     one, other = before[best.segment], now[best.segment]
-    error = (was + is_now) / 2 * math.sqrt(one.variance / one.rows + other.variance / other.rows)
+    # Both stray: the losses of such rows, and how many of them there are.
+    by_loss = ((was + is_now) / 2) ** 2 * (one.variance / one.rows + other.variance / other.rows)
+    more = (one.loss + other.loss) / 2 - (before[""].loss + now[""].loss) / 2
+    by_share = more**2 * (was * (1 - was) / before[""].rows + is_now * (1 - is_now) / now[""].rows)
+    error = math.sqrt(by_loss + by_share)
     if best.change - is_now * whole < quantile(1 - 0.05 / len(found)) * error:
-        return ""
-    said = f"{share:.0%} of the lost squared error is in {best.segment}, {is_now:.0%} of the rows"
-    return f"{said} (was {was:.0%})" if abs(best.by_share) > abs(best.change) / 2 else said
+        return None
+    return Largest(best.segment, share, was, is_now, abs(best.by_share) > abs(best.change) / 2)
+
+
+def explained(before: Mapping[str, Group], now: Mapping[str, Group]) -> str:
+    """The segment that explains most of a loss, in words; empty: none."""
+    found = largest(before, now)
+    return "" if found is None else said(found, f"in {found.segment}")
+
+
+def said(found: Largest, where: str) -> str:
+    """In words; ``where`` the rows are."""
+    words = f"{found.share:.0%} of the lost squared error is {where}, {found.rows:.0%} of the rows"
+    return f"{words} (was {found.was:.0%})" if found.moved else words

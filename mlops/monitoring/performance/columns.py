@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mlops.monitoring.finding import Finding
-from mlops.monitoring.performance.judge import Floats, quantile
+from mlops.monitoring.performance.attribution import Group, largest, said
 from mlops.monitoring.profile import Categories, Numbers, Profile
 
 #: An effect counts for no more than so many times its floor: beyond that it only says that it is large.
 _MOST_EFFECT = 10.0
+#: Share of the output that a column explains below which it hardly matters.
+_MATTERS = 0.02
 #: Part of a change that is worth a word; columns in one sentence.
 _WORTH, _NAMED = 0.1, 3
-#: Of a lost performance, the least that unusual values must hold, and in how many rows at least.
-_LOST, _LEAST_ROWS = 0.3, 30
+#: Rows with unusual values below which they say nothing; shares between which numbers are usual.
+_LEAST_ROWS = 20
 _USUAL = (0.01, 0.99)
+#: Words that the reference does not have.
+NEW = "new"
 
 
 @dataclass(frozen=True)
@@ -61,75 +65,36 @@ def _effect(finding: Finding) -> float:
 
 
 def explained(findings: Iterable[Finding]) -> str:
-    """The columns that moved and matter, in words; empty: none."""
+    """The columns that moved and matter, in words; empty: none moved."""
+    findings = list(findings)
     found = movers(findings)
-    known = [each for each in found if each.share is not None and each.share >= _WORTH][:_NAMED]
-    if known:
-        named = ", ".join(f"{each.column} {each.share:.0%}" for each in known)
-        return f"of what moved and matters: {named}"
-    unknown = [each.column for each in found if each.share is None][:_NAMED]
-    return f"{', '.join(unknown)} moved; how much they matter is not known" if unknown else ""
-
-
-@dataclass(frozen=True)
-class Unusual:
-    """Rows in which a column has values that the reference hardly has.
-
-    Attributes:
-        share: Of the performance that was lost, in these rows.
-        rows: Share of the rows that they are.
-        words: Which values.
-    """
-
-    column: str
-    share: float
-    rows: float
-    words: str
-
-
-def unusual(reference: Profile, table: Any, lost: Floats, before: float) -> Unusual | None:
-    """The column whose unusual values hold most of a loss; None: none stands out, or not beyond what chance
-    does with so many columns (Wald, one-sided at 5 % after Bonferroni).
-
-    Args:
-        table: Arrow table of the window's ``n`` rows.
-        lost: Loss a row, shape ``(n,)``, NaN where it is not known.
-        before: Mean loss on the reference.
-    """
-    known = np.isfinite(lost)
-    rows = int(known.sum())
-    whole = float(lost[known].sum()) - before * rows
-    if rows < _LEAST_ROWS or whole <= 0:
-        return None
-    asked = _outside(reference, table)
-    found: list[Unusual] = []
-    for name, (mask, words) in asked.items():
-        out, rest = lost[mask & known], lost[~mask & known]
-        if len(out) < _LEAST_ROWS or len(rest) < _LEAST_ROWS:
-            continue
-        share, of = (float(out.sum()) - before * len(out)) / whole, len(out) / rows
-        error = math.sqrt(float(out.var()) / len(out) + float(rest.var()) / len(rest))
-        more = float(out.mean() - rest.mean())
-        # Rows that are most of all rows hold most of any loss.
-        if share >= _LOST and share >= 1.5 * of and more > quantile(1 - 0.05 / len(asked)) * error:
-            found.append(Unusual(name, min(1.0, share), of, words))
-    return max(found, key=lambda each: each.share, default=None)
-
-
-def said(found: Unusual | None) -> str:
-    """In words; empty: nothing."""
-    if found is None:
+    if not found:
         return ""
-    where = f"{found.column} is {found.words}"
-    return f"{found.share:.0%} of the lost squared error is where {where}, {found.rows:.0%} of the rows"
+    weights = {each.column: each.importance for each in findings}
+    matters = [each for each in found if (weights[each.column] or 0.0) >= _MATTERS]
+    named = [f"{each.column} {each.share:.0%}" for each in matters if (each.share or 0.0) >= _WORTH]
+    unknown = [each.column for each in found if each.share is None][:_NAMED]
+    words = []
+    if named:
+        words.append(f"of what moved and matters: {', '.join(named[:_NAMED])}")
+    elif len(unknown) < len(found):
+        hardly = ", ".join(each.column for each in found if each.share is not None)
+        words.append(f"what moved hardly matters: {hardly}")
+    if unknown:
+        words.append(f"{', '.join(unknown)} moved; how much they matter is not known")
+    return "; ".join(words)
 
 
-def _outside(reference: Profile, table: Any) -> Mapping[str, tuple[Any, str]]:
-    """Where each column has values that the reference hardly has, and which."""
+def edges(reference: Profile, table: Any) -> dict[str, npt.NDArray[np.int64]]:
+    """Where each column has values that the reference hardly has, as segments (``temp=outside 26 to 60``,
+    ``word=new``): the places of their rows in an Arrow table.
+
+    Whether such rows explain a loss is asked as of any segment: they may have cost more all along.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found: dict[str, tuple[Any, str]] = {}
+    found: dict[str, npt.NDArray[np.int64]] = {}
     for name, column in reference.columns.items():
         if name not in table.column_names:
             continue
@@ -139,13 +104,35 @@ def _outside(reference: Profile, table: Any) -> Mapping[str, tuple[Any, str]]:
             numbers = values.to_numpy(zero_copy_only=False).astype(float)
             with np.errstate(invalid="ignore"):
                 mask = (numbers < low) | (numbers > high)
-            found[name] = mask, f"outside {low:.4g} to {high:.4g}"
+            words = f"outside {low:.4g} to {high:.4g}"
         elif isinstance(column, Categories) and column.level == 0:
             known = pa.array(list(column.counts), pa.string())
             texts = pc.cast(values, pa.string())
             new = pc.and_(pc.is_valid(texts), pc.invert(pc.is_in(texts, value_set=known)))
-            found[name] = new.to_numpy(zero_copy_only=False).astype(bool), "new"
+            mask, words = new.to_numpy(zero_copy_only=False).astype(bool), NEW
+        else:
+            continue
+        rows = np.flatnonzero(mask)
+        if len(rows) >= _LEAST_ROWS:
+            found[f"{name}={words}"] = rows
     return found
+
+
+def costly(before: Mapping[str, Group], now: Mapping[str, Group]) -> str:
+    """The column whose unusual values explain most of a loss, in words; empty: none does.
+
+    Args:
+        before, now: Of all rows (``""``) and of :func:`edges`, on the reference and in the window.
+    """
+    if "" not in before:
+        return ""
+    # Values that the reference does not have cost there what all rows did.
+    new = {name: Group(1, before[""].loss) for name in now if name.endswith(f"={NEW}")}
+    found = largest({**new, **before}, now)
+    if found is None:
+        return ""
+    column, _, words = found.segment.partition("=")
+    return said(found, f"where {column} is {words}")
 
 
 def joined(sentence: str, reasons: Sequence[str]) -> str:

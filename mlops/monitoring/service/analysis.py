@@ -118,7 +118,13 @@ def _estimated(reference: Reference, parts: Mapping[str, Any], version: str, spa
 
 
 def of_labels(
-    reference: Reference, rows: Any, joined: Any, version: str, span: Span, watch: ConceptWatch
+    reference: Reference,
+    rows: Any,
+    joined: Any,
+    version: str,
+    span: Span,
+    watch: ConceptWatch,
+    alpha: float,
 ) -> tuple[list[Finding], list[Point]]:
     """What the labels of a window show.
 
@@ -126,6 +132,7 @@ def of_labels(
         rows: The window, as in :func:`of_rows`.
         joined: Arrow table of the labelled rows: ``id``, ``score``, ``label``, in any order.
         watch: Of the version's concept; takes these labels in.
+        alpha: As in :func:`of_rows`, of what explains a loss.
     """
     joined, at = in_order(rows, joined)
     scores, labels = (joined.column(name).to_numpy().astype(float) for name in ("score", "label"))
@@ -142,9 +149,12 @@ def of_labels(
         why: list[str] = []
         if lost is not None:
             why.append(explained(reference.groups, grouped(lost, apart)))
-            if "" in reference.groups:
-                before = reference.groups[""].loss
-                why.append(columns.said(columns.unusual(reference.profile, table, lost, before)))
+            unusual = grouped(lost, columns.edges(reference.profile, table))
+            why.append(columns.costly(reference.edges, unusual))
+            block = Profile.of(table, like=reference.profile)
+            season = reference.seasons.reference(rows) if reference.seasons else None
+            moved = drift(reference, block, alpha, season)
+            why.append(columns.explained(each for each in moved if each.column != PREDICTION))
         findings.append(replace(worse, sentence=columns.joined(worse.sentence, why)))
     if reference.rates:
         groups = {name: mine for name, mine in apart.items() if name in reference.rates}

@@ -288,7 +288,9 @@ class Monitor:
         points: list[Point] = []
         if reference is not None:
             watch = self._watch(model, version)
-            findings, points = analysis.of_labels(reference, rows, joined, version, span, watch)
+            findings, points = analysis.of_labels(
+                reference, rows, joined, version, span, watch, self._spec.false_alarm_rate
+            )
             places = {**places, f"concept:{model}": watch.to_text()}
         worse = next((each for each in findings if each.family == "performance"), None)
         window = Window(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from blueprints.errors import Problem, UsageProblem
 from mlops.monitoring.performance.attribution import Group, grouped, losses
+from mlops.monitoring.performance.columns import edges
 from mlops.monitoring.performance.estimated import Calibration, Estimator, Losses, from_plain, to_plain
 from mlops.monitoring.performance.fairness import Rates, by_group
 from mlops.monitoring.performance.metrics import CLASSIFICATION, REGRESSION, metric
@@ -58,6 +59,7 @@ class Reference:
         expected: Each metric on the reference.
         segments: Profiles of ``region=EU`` and the like, watched beside all rows.
         groups: Mean loss of all rows (``""``) and of each segment, to tell later where it grew.
+        edges: As ``groups``, of the rows whose value of a column is unusual.
         rates: Of all rows (``""``) and of each group that has to be treated alike.
         baseline: How much the reference's own windows differ; None: rows are taken as independent.
         seasons: Profiles of each hour or weekday; None: a window is compared with all of it.
@@ -75,6 +77,7 @@ class Reference:
     rates: Mapping[str, Rates] = field(default_factory=dict)
     baseline: Baseline | None = None
     seasons: Seasons | None = None
+    edges: Mapping[str, Group] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """For the artifact."""
@@ -93,7 +96,8 @@ class Reference:
                 "rates": {name: asdict(each) for name, each in self.rates.items()},
                 "baseline": _plain(self.baseline) if self.baseline else None,
                 "seasons": _plain_seasons(self.seasons) if self.seasons else None,
-                "groups": {name: [each.rows, each.loss, each.variance] for name, each in self.groups.items()},
+                "groups": _plain_groups(self.groups),
+                "edges": _plain_groups(self.edges),
             }
         )
 
@@ -113,7 +117,7 @@ class Reference:
                     f"the reference has schema {schema}", where=ARTIFACT, expected=str(SCHEMA), todo=todo
                 )
             quality = Quality(**read["quality"]) if read["quality"] else None
-            # An earlier release wrote none of the last seven.
+            # An earlier release wrote none of the last eight.
             segments = read.get("segments", {})
             plain = read.get("estimator")
             return cls(
@@ -124,13 +128,14 @@ class Reference:
                 read.get("expected", {}),
                 from_plain(plain) if plain else None,
                 {name: from_bytes(base64.b64decode(each)) for name, each in segments.items()},
-                {name: Group(*each) for name, each in read.get("groups", {}).items()},
+                _groups(read.get("groups", {})),
                 {
                     name: Rates(**{measure: tuple(pair) for measure, pair in each.items()})
                     for name, each in read.get("rates", {}).items()
                 },
                 _baseline(read.get("baseline")),
                 _seasons(read.get("seasons")),
+                _groups(read.get("edges", {})),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
@@ -202,6 +207,7 @@ def build_reference(
     shares = {name: value / total for name, value in weights.items()} if total else {}
     parts = of_reference(table, segments, profile)
     groups = {} if lost is None else grouped(lost, places(table, parts))
+    unusual = {} if lost is None else grouped(lost, edges(profile, table))
     rates: dict[str, Rates] = {}
     if fairness and task == "classification" and predictions is not None:
         named = [name for name in parts if name.partition("=")[0] in fairness]
@@ -214,7 +220,7 @@ def build_reference(
         baseline = Baseline.of(cut)
     seasons = None if times is None else Seasons.of(table, times, season, timezone, profile)
     return Reference(
-        task, profile, quality, shares, expected, estimator, parts, groups, rates, baseline, seasons
+        task, profile, quality, shares, expected, estimator, parts, groups, rates, baseline, seasons, unusual
     )
 
 
@@ -228,6 +234,14 @@ def _seasons(plain: Mapping[str, Any] | None) -> Seasons | None:
         return None
     found = {name: from_bytes(base64.b64decode(each)) for name, each in plain["profiles"].items()}
     return Seasons(plain["kind"], plain["zone"], found)
+
+
+def _plain_groups(groups: Mapping[str, Group]) -> dict[str, list[float]]:
+    return {name: [each.rows, each.loss, each.variance] for name, each in groups.items()}
+
+
+def _groups(plain: Mapping[str, Any]) -> dict[str, Group]:
+    return {name: Group(*each) for name, each in plain.items()}
 
 
 def _plain(baseline: Baseline) -> dict[str, Any]:
