@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from blueprints.environment import Environment
-from blueprints.measures import KpiSpec
+from blueprints.measures import VOLUME, KpiSpec
 from mlops.data.tables import location, options
 from mlops.monitoring.alerts.routes.base import Refused, secret
 
@@ -105,7 +105,8 @@ def of_log(environment: Environment, spec: KpiSpec, start: datetime, end: dateti
             continue
         uri = location(environment, table, spec.model)
         if not deltalake.DeltaTable.is_deltatable(uri, storage_options=known_as):
-            _served(environment, spec)
+            if spec.name != VOLUME:
+                _served(environment, spec)
             return None
         builder = builder.register(table, deltalake.DeltaTable(uri, storage_options=known_as))
     try:

@@ -83,6 +83,8 @@ class Kpis:
         period, now = timedelta(minutes=spec.every_minutes), self._clock()
         known = self._book.store.place(_place(spec))
         start = datetime.fromisoformat(known) if known else self._begin(spec, now)
+        if start is None:
+            return
         # What was long ago is learnt from, and nobody is woken for it.
         recent = now - max(3 * period, timedelta(days=1))
         watched, old = _watched(spec), list[Point]()
@@ -101,8 +103,9 @@ class Kpis:
         finally:
             self._keep(spec, old, [])
 
-    def _begin(self, spec: KpiSpec, now: datetime) -> datetime:
-        """Where the past begins that is learnt from; there is none before the first prediction.
+    def _begin(self, spec: KpiSpec, now: datetime) -> datetime | None:
+        """Where the past begins that is learnt from; there is none before the first prediction, and without
+        any (None) nothing to count.
 
         Raises:
             KpiError: The log cannot be read.
@@ -113,7 +116,7 @@ class Kpis:
             return begin
         asked = spec.model_copy(update={"query": "SELECT min(time) FROM predictions"})
         first = of_log(self._environment, asked, now, now)
-        return begin if first is None else max(begin, _first(first, period))
+        return None if first is None else max(begin, _first(first, period))
 
     def _level(self, key: str, watched: Watched, past: list[Point], start: datetime) -> Finding:
         """Looked for once a day: a day is the least that it must last."""

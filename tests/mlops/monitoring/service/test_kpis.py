@@ -227,6 +227,9 @@ def test_how_many_predictions_each_model_makes(tmp_path: Path) -> None:
     bench.kpis = Kpis(made, (), Alerts(bench.store, clock=lambda: bench.now), lambda: bench.now, volume=True)
     assert bench.look() == {}
     assert of_kind(bench.store, "kpi", 10) == [], "no model yet"
+    with bench.store.transaction() as connection:
+        bench.store.add_window(connection, Window("emptied", "1", None, None, 100), [], now)
+    assert bench.look() == {}, "a log that was taken away is no fault"
     random = np.random.default_rng(4_960_000)
     times, models = [], ("delay", "price")
     for hour in range(1, 24 * 5):
