@@ -77,6 +77,7 @@ def test_scaling_and_kills_under_load(project: Project) -> None:
     with calling(serving.url) as callers:
         up("serving.replicas=2")
         second = pids(project, "gateway-2")
+        begun = [len(caller.failed) for caller in callers]
         up("serving.replicas=3")
         assert second == pids(project, "gateway-2"), "a third replica restarts no follower"
         up("serving.replicas=2")
@@ -96,9 +97,12 @@ def test_scaling_and_kills_under_load(project: Project) -> None:
         up("serving.replicas=1")
         last = [len(caller.failed) for caller in callers]
     assert "front" not in {each.name for each in engine.outputs().services}
-    told = (scaled, changed, killed, last, [caller.failed for caller in callers])
+    told = (begun, scaled, changed, killed, last, [caller.failed for caller in callers])
     assert all(caller.answered > 100 for caller in callers)
-    assert scaled == changed == [0, 0], told
+    # The gateway closes a kept connection when it gives the port to the front: whoever asks in that moment
+    # learns it from a reset, as HTTP has it.
+    assert sum(begun) <= 1, told
+    assert scaled == changed == begun, told
     # At most the request that a killed process was answering.
-    assert sum(killed) <= 2, told
+    assert sum(killed) - sum(begun) <= 2, told
     assert last == killed, told
